@@ -1,0 +1,49 @@
+# Two commands are enough: `make demo` and `make test`. Each makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench lock lock-bench docs campaign system clean
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("vetset needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(STAMP)   ## a whole audit on rows made on the spot; opens nothing, sends nothing
+	$(BIN)/vetset demo
+
+test: $(STAMP)   ## every check and test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/vetset demo --out $$(mktemp -d)/demo
+
+system:          ## Debian packages that some tests use (age, strace); the tests that need them say so
+	sh -c 'command -v age && command -v strace' >/dev/null || { apt-get update -qq && apt-get install -y -qq age strace; }
+
+docs: $(STAMP)   ## writes docs/reference from the code
+	$(BIN)/python -m tests.write_reference
+
+campaign: $(STAMP) ## the long crash campaign; its counts stand in the README
+	$(BIN)/python -m tests.campaign
+
+bench:           ## side by side with the peers, in an environment of their own
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv-bench/bin/python bench/columns.py
+
+lock:            ## renews requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+lock-bench:
+	uv pip compile pyproject.toml bench/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o bench/requirements.lock
+
+clean:
+	rm -rf $(VENV) .venv-bench build dist

@@ -1,0 +1,196 @@
+"""The settings: one TOML file read once into one frozen tree, with the same names as the command line's options.
+
+In it: the tables with their defaults, their reading and their checks, and the named policies.
+Not in it: secrets (they are named, and opened in `wiring`), and anything that is read a second time.
+Rules: an unknown table or key is an error that names the known ones; a message never shows a value of a word list.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from vetset.errors import Stop
+
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`[audit]`: what decides the results of a run."""
+
+    spread_limit: int = 1000  # a value borne by more rows than this does not spread
+    remove_held: bool = False
+    expand: bool = True
+    allow_nothing_comparable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """`[run]`: how a run is carried; nothing here changes a result."""
+
+    workers: int = 0  # 0: as many as the machine has cores
+    runner: str = "local"
+    batch_rows: int = 32768
+    max_record_bytes: int = 64 * 1024 * 1024  # one line of CSV or JSON
+    max_row_group_bytes: int = 4 * 1024 * 1024 * 1024
+    max_footer_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `[[policy.rules]]`: a row meets it when it meets every condition that is set."""
+
+    punsafe_above: float | None = None
+    nsfw: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    words_file: str = ""
+    words: tuple[str, ...] = field(default=(), repr=False)  # read from words_file, never written anywhere
+
+    def conditions(self) -> bool:
+        return self.punsafe_above is not None or bool(self.nsfw or self.hosts or self.words_file)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """`[policy]`: a row that meets any rule is `policy`. `name` picks one of the named policies instead of rules."""
+
+    name: str = ""
+    words_file: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole tree. `columns` maps our column names to a dataset's, where its own spelling is not enough."""
+
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+#: LAION's two releases of 2024 as policies (reference: "Releasing Re-LAION-5B"). The words are the user's own.
+RESEARCH = (Rule(punsafe_above=0.95, words_file="?"),)
+RESEARCH_SAFE = (*RESEARCH, Rule(punsafe_above=0.45))
+NAMED_POLICIES: Mapping[str, tuple[Rule, ...]] = {"research": RESEARCH, "research-safe": RESEARCH_SAFE}
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The settings of a file, or the defaults. Raises Stop for what cannot be read or is not known."""
+    if path is None:
+        return Settings()
+    settings = _built(Settings, _toml(path), where="")
+    return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
+
+
+def read_policy(name_or_file: str) -> PolicySettings:
+    """The value of `--policy`: a named policy, or a TOML file with a `[policy]` table."""
+    if name_or_file in NAMED_POLICIES:
+        return PolicySettings(name=name_or_file)
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise Stop(
+            f"--policy {name_or_file}: neither a named policy nor a file",
+            hint=f"named policies: {', '.join(NAMED_POLICIES)}; a file holds a [policy] table",
+        )
+    return read_settings(path).policy
+
+
+def resolved_rules(policy: PolicySettings) -> tuple[Rule, ...]:
+    """The rules to apply, with their words read. Raises Stop when a policy lacks what it needs."""
+    if policy.name and policy.name not in NAMED_POLICIES:
+        raise Stop(f"unknown policy {policy.name!r}", hint=f"named policies: {', '.join(NAMED_POLICIES)}")
+    if policy.name and policy.rules:
+        raise Stop("[policy] has both a name and rules", hint="keep one of them")
+    rules = NAMED_POLICIES[policy.name] if policy.name else policy.rules
+    return tuple(_with_words(rule, policy) for rule in rules)
+
+
+def _with_words(rule: Rule, policy: PolicySettings) -> Rule:
+    if not rule.conditions():
+        raise Stop("a [[policy.rules]] table sets no condition, so every row would meet it", hint="set one, or drop it")
+    if not rule.words_file:
+        return rule
+    name = policy.words_file if rule.words_file == "?" else rule.words_file
+    if not name:
+        raise Stop(
+            f"policy {policy.name!r} needs a list of words, and vetset ships none",
+            hint="name your own file, one word or phrase a line, as words_file in [policy] or with --policy-words",
+        )
+    return replace(rule, words=_words(Path(name)), words_file=name)
+
+
+def _words(path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(
+            f"cannot read the words in {path}: {_plain(error)}", hint="one word or phrase a line, UTF-8"
+        ) from None
+    words = tuple(sorted({line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}))
+    if not words:
+        raise Stop(f"{path} holds no words", hint="one word or phrase a line; lines starting with # are comments")
+    return words
+
+
+def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
+    """Paths in a settings file count from where that file lies."""
+
+    def placed(name: str) -> str:
+        return str(folder / name) if name and name != "?" else name
+
+    rules = tuple(replace(rule, words_file=placed(rule.words_file)) for rule in policy.rules)
+    return replace(policy, words_file=placed(policy.words_file), rules=rules)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(
+            f"cannot read the settings in {path}: {_plain(error)}", hint="--settings names a TOML file"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Stop(f"{path} is not TOML: {error}", hint="see docs/reference/settings.md") from None
+
+
+def _plain(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__
+
+
+def _built(table: type[Table], data: Mapping[str, Any], *, where: str) -> Table:
+    hints = get_type_hints(table)
+    known = {item.name for item in fields(table) if item.name != "words"}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - known)
+    if unknown:
+        place = f"[{where}] " if where else ""
+        raise Stop(f"unknown setting {place}{unknown[0]}", hint=f"known here: {', '.join(sorted(known))}")
+    return table(**{name: _value(hints[name], value, f"{where}.{name}".strip(".")) for name, value in data.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return _built(kind, _checked(value, dict, where), where=where)  # type: ignore[arg-type]
+    if kind == tuple[Rule, ...]:
+        return tuple(_built(Rule, _checked(rule, dict, where), where=where) for rule in _checked(value, list, where))
+    if kind == tuple[str, ...]:
+        return tuple(_checked(item, str, where) for item in _checked(value, list, where))
+    if kind == Mapping[str, str]:
+        return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
+    if kind == float | None:
+        return float(_checked(value, (int, float), where))
+    return _checked(value, kind, where)
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        wanted = getattr(kind, "__name__", "number")
+        raise Stop(f"setting {where} should be {_WORDS.get(wanted, wanted)}", hint="see docs/reference/settings.md")
+    return value
+
+
+_WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

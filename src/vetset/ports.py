@@ -1,0 +1,124 @@
+"""The ports: what the stages and runners ask of datasets, lists, vaults, ledgers and runners.
+
+In it: protocols only. Not in it: any implementation, and any default.
+Rules: a port speaks in records; what it gives about a row is sealed; an adapter raises `ShardError` for trouble with
+a shard and `Stop` for trouble of the operator, and lets no library's message through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vetset.records import (
+    Column,
+    Hit,
+    ListEntry,
+    ListRef,
+    RowBatch,
+    Shard,
+    ShardFacts,
+    Signal,
+    Task,
+    TaskReport,
+    UrlForm,
+)
+
+
+class ByteSink(Protocol):
+    """Where bytes of a product go; every write is one enumerable operation of the ledger."""
+
+    def write(self, data: bytes | memoryview) -> int: ...
+
+
+class Dataset(Protocol):
+    """Shards of one format, read by row, looked up by number, written back without some rows.
+
+    Rows of a shard are numbered from 0 in file order. Memory stays under a stated ceiling whatever the shard's size.
+    """
+
+    def facts(self, shard: Shard) -> ShardFacts:
+        """A cheap look (footer, header line). Raises ShardError if the shard is not what it should be."""
+        ...
+
+    def batches(self, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]:
+        """Rows in order with those of the asked columns that the shard has; the counts must meet the footer's."""
+        ...
+
+    def lookup(self, shard: Shard, rows: npt.NDArray[np.int64], columns: frozenset[Column]) -> Iterator[RowBatch]:
+        """The named rows (ascending, distinct), one batch a run of neighbours or more; reads only where they stand."""
+        ...
+
+    def write_without(self, shard: Shard, removed: npt.NDArray[np.int64], sink: ByteSink) -> int:
+        """Writes the shard less the removed rows (ascending, distinct, not empty); answers the rows written.
+
+        Schema, metadata and order stay; text formats are cut by source byte ranges.
+        """
+        ...
+
+
+class KeyTable(Protocol):
+    """Sorted exact keys of one signal with their prefilter, as views over one shared mapping."""
+
+    @property
+    def signal(self) -> Signal: ...
+    @property
+    def forms(self) -> frozenset[UrlForm]:
+        """Forms of a URL that these keys are compared with; empty for signals of pictures."""
+        ...
+
+    @property
+    def width_bytes(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def heads(self) -> npt.NDArray[np.uint64]:
+        """First 8 bytes of each key as a big-endian number, ascending."""
+        ...
+
+    @property
+    def tails(self) -> npt.NDArray[np.uint8]:
+        """(count, width_bytes - 8): the rest of each key."""
+        ...
+
+    @property
+    def words(self) -> npt.NDArray[np.uint64]:
+        """The prefilter's words, see `kernels.filter_words`."""
+        ...
+
+
+class HashList(Protocol):
+    """A compiled list, opened. Never exported; entries are asked for one position at a time, for hits only."""
+
+    @property
+    def ref(self) -> ListRef: ...
+    @property
+    def tables(self) -> Sequence[KeyTable]: ...
+
+    def entries(self, table: int, position: int) -> Sequence[ListEntry]:
+        """What the list says of the key at `position` of table number `table`; one ListEntry() if nothing."""
+        ...
+
+
+class Vault(Protocol):
+    """Seals findings at birth and, while the run is open or with an identity, opens them again."""
+
+    def seal(self, step: str, shard: Shard, hits: Iterable[Hit], tally: Mapping[str, int]) -> None: ...
+    def findings(self, step: str, shard: Shard) -> Iterator[Hit]: ...
+    def tally(self, step: str, shard: Shard) -> dict[str, int]: ...
+
+
+RunTask = Callable[[Task], TaskReport]
+Boot = Callable[[], AbstractContextManager[None]]
+
+
+class Runner(Protocol):
+    """Carries tasks over shards. Any order, any number of workers, the same result."""
+
+    def run(self, run_task: RunTask, tasks: Iterable[Task]) -> Iterator[TaskReport]:
+        """One report for each task, as they end. A task whose worker died is tried again, then quarantined."""
+        ...

@@ -1,0 +1,286 @@
+"""Expand: from the rows that were hit to every row that shares their URL or picture digest, to closure, blind.
+
+In it: the joins of a shard (keyed hashes of what each row bears), the search for bearers of a value in them, the
+breaker, and the closure over shards. Not in it: files, sealing, and any distance between pictures.
+Rules: a value spreads only if it is neither null, empty, nor the digest of no bytes, and only if at most
+`spread_limit` rows of the whole dataset bear it; the rows of a value that does not spread are `held`. A row found by
+its keyed hash counts as a bearer only once its full value was compared. The order of shards and rows changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vetset import kernels
+from vetset.errors import ShardError, Trouble
+from vetset.records import (
+    DIGEST_COLUMNS,
+    Borne,
+    Column,
+    Hit,
+    RowBatch,
+    ScreenOutcome,
+    StageResult,
+    Tally,
+)
+
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+
+#: The columns by whose values a finding spreads.
+SPREADING = (Column.URL, *DIGEST_COLUMNS)
+
+_MAGIC = b"vsjoin1\n"
+_HEADER_BYTES = 16
+_CHUNK_ROWS = 262_144
+
+
+# --- the joins of a shard -----------------------------------------------------------------------------------------
+
+
+def join_header(columns: frozenset[Column]) -> bytes:
+    """The first 16 bytes of a joins file: magic, and one bit for each column of `SPREADING` that it holds."""
+    bits = sum(1 << place for place, column in enumerate(SPREADING) if column in columns)
+    return _MAGIC + bits.to_bytes(8, "little")
+
+
+def join_rows(batch: RowBatch, base: U8, columns: frozenset[Column], key: bytes) -> bytes:
+    """One record a row: the keyed hash of what it bears in each column (0: nothing), and its outcome without hits."""
+    records = np.zeros(batch.rows, _record_type(columns))
+    for column in SPREADING:
+        if column in columns:
+            records[column.value] = kernels.keyed_hashes(batch.values, column, key)
+    records["base"] = base
+    return records.tobytes()
+
+
+def _record_type(columns: Iterable[Column]) -> np.dtype[np.void]:
+    held = set(columns)
+    return np.dtype([*((column.value, "<u8") for column in SPREADING if column in held), ("base", "u1")])
+
+
+class Joins:
+    """A shard's joins over a buffer that holds them whole; read in chunks, never copied at once."""
+
+    def __init__(self, buffer: bytes | memoryview | np.memmap[tuple[int], np.dtype[np.uint8]], rows: int) -> None:
+        data = np.frombuffer(buffer, np.uint8)
+        if data[: len(_MAGIC)].tobytes() != _MAGIC:
+            raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
+        bits = int.from_bytes(data[len(_MAGIC) : _HEADER_BYTES].tobytes(), "little")
+        self.columns = frozenset(column for place, column in enumerate(SPREADING) if bits >> place & 1)
+        kind = _record_type(self.columns)
+        if len(data) != _HEADER_BYTES + rows * kind.itemsize:
+            raise ShardError(Trouble.COUNTS_DISAGREE, "the shard's joins are cut short; screen it again")
+        self._records = data[_HEADER_BYTES:].view(kind)
+
+    def chunks(self) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
+        """(number of the first row, records) in order."""
+        for first in range(0, len(self._records), _CHUNK_ROWS):
+            yield first, self._records[first : first + _CHUNK_ROWS]
+
+    def base_counts(self) -> list[int]:
+        """Rows by the code of their outcome without hits."""
+        counts = np.zeros(len(ScreenOutcome), np.int64)
+        for _, chunk in self.chunks():
+            counts += np.bincount(chunk["base"], minlength=len(counts))
+        return [int(count) for count in counts]
+
+    def base_of(self, rows: I64) -> U8:
+        """The outcomes without hits of some rows, as codes."""
+        codes: U8 = self._records["base"][rows]
+        return codes
+
+
+# --- bearers of values in a shard ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, repr=False)
+class Bearers:
+    """For each asked value, by its number: how many rows bear it here, and which, up to the limit."""
+
+    counts: list[int]
+    rows: list[list[int]]
+
+
+def find_bearers(joins: Joins, values: Sequence[Borne], key: bytes, *, limit: int) -> Bearers:
+    """Rows whose keyed hash meets a value's. Beyond `limit` rows only the count goes on: it cannot spread any more."""
+    found = Bearers([0] * len(values), [[] for _ in values])
+    for number, rows in _meetings(joins, values, key):
+        room = max(0, limit + 1 - len(found.rows[number]))
+        found.counts[number] += len(rows)
+        found.rows[number].extend(rows[:room].tolist())
+    return found
+
+
+def _meetings(joins: Joins, values: Sequence[Borne], key: bytes) -> Iterator[tuple[int, I64]]:
+    """(number of a value, rows whose keyed hash is that value's), in pieces, rows of a value ascending."""
+    for column in sorted(joins.columns):
+        numbers = [number for number, borne in enumerate(values) if borne.column == column]
+        if numbers:
+            hashes = np.array([kernels.keyed_hash(values[number].value, key) for number in numbers], np.uint64)
+            yield from ((numbers[which], rows) for which, rows in _scan(joins, column, hashes))
+
+
+def _scan(joins: Joins, column: Column, hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, I64]]:
+    order = np.argsort(hashes, kind="stable")
+    ranked = hashes[order]
+    for first, chunk in joins.chunks():
+        borne = np.ascontiguousarray(chunk[column.value])
+        place = np.minimum(np.searchsorted(ranked, borne), len(ranked) - 1)
+        rows = np.flatnonzero((ranked[place] == borne) & (borne != 0))
+        for which in np.unique(place[rows]).tolist():
+            yield int(order[which]), rows[place[rows] == which] + first
+
+
+def confirm(
+    batches: Iterable[RowBatch], rows: I64, values: Sequence[Borne], found: Bearers, *, shard_id: str, limit: int
+) -> list[Hit]:
+    """Candidate rows looked up in full: a hit for each that truly bears a value, noting the numbers of the values.
+
+    `batches` are the rows of `rows` in that order. A row that only shares a keyed hash is taken off the counts.
+    """
+    wanted = _values_by_row(found, limit)
+    hits = []
+    for row, batch, place in _in_step(batches, rows):
+        because = [number for number in wanted[row] if _bears(batch, place, values[number])]
+        for number in set(wanted[row]) - set(because):
+            found.counts[number] -= 1
+        if because:
+            address = next(kernels.addresses(batch.values, [place]))
+            hits.append(Hit(shard_id, row, ScreenOutcome.EXPANDED, address, noted={"because": because}))
+    return hits
+
+
+def candidates(found: Bearers, limit: int) -> I64:
+    """The rows to look up: those of values that may still spread, ascending and distinct."""
+    return np.array(sorted(_values_by_row(found, limit)), np.int64)
+
+
+def _values_by_row(found: Bearers, limit: int) -> dict[int, list[int]]:
+    wanted: dict[int, list[int]] = {}
+    for number, rows in enumerate(found.rows):
+        if found.counts[number] <= limit:
+            for row in rows:
+                wanted.setdefault(row, []).append(number)
+    return wanted
+
+
+def _in_step(batches: Iterable[RowBatch], rows: I64) -> Iterator[tuple[int, RowBatch, int]]:
+    numbers = iter(rows.tolist())
+    for batch in batches:
+        for place in range(batch.rows):
+            yield next(numbers), batch, place
+
+
+def _bears(batch: RowBatch, place: int, borne: Borne) -> bool:
+    value = kernels.bearable_value(batch.values, borne.column, place)
+    return value is not None and kernels.same_value(value, borne.value)
+
+
+# --- the closure over all shards ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ShardBearers:
+    """What one shard answered in a round: counts for each value of the frontier, and its confirmed bearers."""
+
+    counts: Sequence[int]
+    bearers: Sequence[Hit]
+
+
+@dataclass(slots=True, repr=False)
+class Closure:
+    """The state of the search: what spreads, what is held, which rows are out, and what to ask next.
+
+    `key` names values without holding them; `limit` is the breaker. Feed it rounds until `frontier` is empty.
+    """
+
+    key: bytes
+    limit: int
+    spread: dict[str, Borne] = field(default_factory=dict)
+    held: dict[str, Borne] = field(default_factory=dict)
+    frontier: dict[str, Borne] = field(default_factory=dict)
+    rounds: int = 0
+
+    def seed(self, hits: Iterable[Hit]) -> None:
+        """What direct hits bear is the first frontier."""
+        for hit in hits:
+            self._ask(kernels.borne_by(hit.address))
+
+    def ordered(self) -> list[tuple[str, Borne]]:
+        """The frontier in an order that no shard or worker decides; its numbers are the values' numbers."""
+        return sorted(self.frontier.items())
+
+    def take(self, answers: Iterable[ShardBearers]) -> None:
+        """Ends a round: sums the counts, decides each value, and asks next for what the new rows bear."""
+        asked, answers = self.ordered(), list(answers)
+        totals = Counter[int]()
+        for answer in answers:
+            totals.update(dict(enumerate(answer.counts)))
+        self.frontier = {}
+        self.rounds += 1
+        for number, (name, borne) in enumerate(asked):
+            (self.spread if totals[number] <= self.limit else self.held)[name] = borne
+        for answer in answers:
+            for bearer in answer.bearers:
+                if any(totals[number] <= self.limit for number in bearer.noted["because"]):
+                    self._ask(kernels.borne_by(bearer.address))
+
+    def _ask(self, values: Iterable[Borne]) -> None:
+        for borne in values:
+            name = kernels.name_of(borne, self.key)
+            if name not in self.spread and name not in self.held:
+                self.frontier[name] = borne
+
+
+# --- the end for one shard ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, repr=False)
+class Expanded:
+    """A shard after the closure: the rows that left beside its hits, and the rows held."""
+
+    expanded: list[Hit]
+    held: I64
+
+
+def expand(
+    joins: Joins,
+    *,
+    hit_rows: I64,
+    bearers: Iterable[Hit],
+    held: Sequence[Borne],
+    key: bytes,
+) -> StageResult[Expanded]:
+    """Final outcomes of a shard's rows. `bearers` are its confirmed bearers of values that spread."""
+    taken = set(hit_rows.tolist())
+    expanded: dict[int, Hit] = {}
+    for bearer in bearers:
+        if bearer.row not in taken:
+            expanded.setdefault(bearer.row, Hit(bearer.shard_id, bearer.row, ScreenOutcome.EXPANDED, bearer.address))
+    taken |= expanded.keys()
+    pieces = [rows for _, rows in _meetings(joins, held, key)]
+    bearing = np.unique(np.concatenate(pieces)) if pieces else np.zeros(0, np.int64)
+    held_rows = np.setdiff1d(bearing, np.array(sorted(taken), np.int64)).astype(np.int64)
+    settled = Expanded([expanded[row] for row in sorted(expanded)], held_rows)
+    return StageResult(settled, _final_tally(joins, hit_rows, settled))
+
+
+def _final_tally(joins: Joins, hit_rows: I64, settled: Expanded) -> Tally:
+    codes = list(ScreenOutcome)
+    counts = dict(zip(codes, joins.base_counts(), strict=True))
+    moved: Mapping[ScreenOutcome, I64] = {
+        ScreenOutcome.HIT: hit_rows,
+        ScreenOutcome.EXPANDED: np.array([hit.row for hit in settled.expanded], np.int64),
+        ScreenOutcome.HELD: settled.held,
+    }
+    for outcome, rows in moved.items():
+        for code, number in enumerate(np.bincount(joins.base_of(rows), minlength=len(codes)).tolist()):
+            counts[codes[code]] -= number
+        counts[outcome] += len(rows)
+    return Tally({outcome.value: count for outcome, count in counts.items() if count})
