@@ -83,7 +83,7 @@ def read_settings(path: Path | None) -> Settings:
     """The settings of a file, or the defaults. Raises Stop for what cannot be read or is not known."""
     if path is None:
         return Settings()
-    settings = _built(Settings, _toml(path), where="")
+    settings = settings_from(_toml(path))
     return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
 
 
@@ -160,6 +160,11 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _plain(error: Exception) -> str:
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else type(error).__name__
+
+
+def settings_from(data: Mapping[str, Any]) -> Settings:
+    """The tree of settings from parsed TOML. Raises Stop for what is not known."""
+    return _built(Settings, data, where="")
 
 
 def _built(table: type[Table], data: Mapping[str, Any], *, where: str) -> Table:

@@ -1,0 +1,228 @@
+"""Where a dataset lies: its root, its shards in order, and the files that are no shard.
+
+In it: folders, single files and globs on this machine; a shard's id and probe; the table of file name endings.
+Not in it: what is inside a file (its format's module), object stores (not supported yet).
+Rules: the same tree gives the same answer in the same order; a file that is left out is named in `ignored`; nothing
+is opened but to read its first and last bytes; trouble here is the operator's and ends in a Stop with a hint.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+from vetset.datasets.printable import printable, printable_names
+from vetset.errors import ShardError, Stop, Trouble
+from vetset.records import Shard
+
+#: File name endings and the format each stands for.
+FORMATS: Mapping[str, str] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json-lines": "jsonl",
+}
+#: Endings of compressed files; with one of `FORMATS` of text before it, the file is known and not supported.
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
+
+MAX_ID_BYTES = 200
+PROBE_BYTES = 64 * 1024
+_SHOWN_ENDINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dataset as found. `shards` and `ignored` are relative to `root`, with forward slashes, in order of path."""
+
+    root: Path
+    shards: tuple[Shard, ...]
+    ignored: tuple[str, ...] = ()  # files that are no shard; a folder that was not entered ends with a slash
+
+
+def format_of(path: str) -> str | None:
+    """The format that a file's name stands for; None if it stands for none."""
+    return FORMATS.get(os.path.splitext(path)[1].lower())
+
+
+def find_shards(location: str) -> Found:
+    """The dataset at a folder, file or glob. Raises Stop for what is missing, empty, unreadable or not supported."""
+    _refuse_addresses(location)
+    if os.path.isfile(location):
+        return _single(Path(location))
+    if os.path.isdir(location):
+        return _found(Path(location), _walk(Path(location), Path(location)), location)
+    if glob.has_magic(location):
+        root = _root_of(location)
+        return _found(root, _matches(root, location), location)
+    raise Stop(f"no such file or folder: {printable(location)}", hint="name a folder, a file or a quoted glob")
+
+
+def source_path(root: Path, shard: Shard) -> Path:
+    """The file of a shard. Raises ShardError if it cannot be read or is no longer as long as it was when found."""
+    path = root / shard.path
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise ShardError(Trouble.UNREADABLE, _reason(error)) from None
+    if size_bytes != shard.size_bytes:
+        raise ShardError(Trouble.SOURCE_CHANGED, f"{size_bytes} bytes now, {shard.size_bytes} when found")
+    return path
+
+
+def shard_id_of(path: str) -> str:
+    """A relative path as one file name: percent-encoded (reversible), or cut with `~` and its SHA-256 if too long."""
+    quoted = quote(path, safe="").replace("~", "%7E")
+    if len(quoted) <= MAX_ID_BYTES:
+        return quoted
+    digest = hashlib.sha256(path.encode("utf-8")).hexdigest()
+    return f"{quoted[: MAX_ID_BYTES - len(digest) - 1]}~{digest}"
+
+
+def probe_of(path: Path, size_bytes: int) -> str:
+    """SHA-256 in hex over the size and the first and last 64 KiB: enough to notice another file, cheap at any size."""
+    digest = hashlib.sha256(str(size_bytes).encode("ascii") + b"\n")
+    with path.open("rb") as file:
+        digest.update(file.read(PROBE_BYTES))
+        file.seek(max(0, size_bytes - PROBE_BYTES))
+        digest.update(file.read(PROBE_BYTES))
+    return digest.hexdigest()
+
+
+def _refuse_addresses(location: str) -> None:
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
+    if scheme is None:
+        return
+    if scheme[1].lower() == "file":
+        raise Stop("a dataset on this machine is named by its path", hint="leave the file:// out")
+    raise Stop(
+        f"a dataset at a {scheme[1].lower()}:// address is not supported yet",
+        hint="mount or copy it, and name the folder",
+    )
+
+
+def _single(path: Path) -> Found:
+    _utf8(path.name)
+    if format_of(path.name) is None:
+        _stop_unrecognised([path.name], str(path))
+    return Found(path.parent, (_shard(path.parent, path.name),))
+
+
+def _found(root: Path, files: Iterable[str], location: str) -> Found:
+    paths = sorted(set(files))
+    shards = [path for path in paths if _is_shard(root, path)]
+    if not paths:
+        raise Stop(f"nothing in {printable(location)}", hint="name a folder, a file or a quoted glob that holds shards")
+    taken = set(shards)
+    ignored = tuple(path for path in paths if path not in taken)
+    if not shards:
+        _stop_unrecognised(ignored, location)
+    return Found(root, tuple(_shard(root, path) for path in shards), ignored)
+
+
+def _is_shard(root: Path, path: str) -> bool:
+    """A name we know on a regular file; a pipe or device is never opened, a broken link stops."""
+    if format_of(path) is None or _hidden(path):
+        return False
+    try:
+        return stat.S_ISREG((root / path).stat().st_mode)
+    except OSError as error:
+        _stop_unreadable(path, error)
+
+
+def _hidden(path: str) -> bool:
+    """Whether a name on the way starts with `_` or `.`: what Spark, Hadoop and editors leave beside the data."""
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
+
+
+def _shard(root: Path, path: str) -> Shard:
+    try:
+        size_bytes = (root / path).stat().st_size
+        return Shard(shard_id_of(path), path, size_bytes, probe_of(root / path, size_bytes))
+    except OSError as error:
+        _stop_unreadable(path, error)
+
+
+def _walk(root: Path, folder: Path) -> Iterator[str]:
+    """Files at and below a folder, hidden folders named but not entered, links followed, no folder entered twice."""
+    seen: set[tuple[int, int]] = set()
+    _first_visit(folder, seen)
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_stop_walk):
+        relative = Path(place).relative_to(root)
+        for name in files:
+            yield _utf8(str(relative / name))
+        yield from (f"{_utf8(str(relative / name))}/" for name in folders if _hidden(name))
+        folders[:] = sorted(name for name in folders if not _hidden(name) and _first_visit(Path(place, name), seen))
+
+
+def _first_visit(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    new = identity not in seen
+    seen.add(identity)
+    return new
+
+
+def _root_of(pattern: str) -> Path:
+    """The longest leading part of a glob that is no pattern."""
+    parts = Path(pattern).parts
+    plain = next(count for count, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:plain])
+
+
+def _matches(root: Path, pattern: str) -> Iterator[str]:
+    """What a glob matches, relative to its root; a folder that it matches stands for what is in it."""
+    for match in glob.iglob(str(Path(pattern).relative_to(root)), root_dir=root, recursive=True):
+        if (root / match).is_dir():
+            yield from _walk(root, root / match)
+        else:
+            yield _utf8(match)
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Stop(f"a file name is not UTF-8: {printable(path)}", hint="rename it") from None
+    return path
+
+
+def _stop_walk(error: OSError) -> NoReturn:
+    _stop_unreadable(str(error.filename), error)
+
+
+def _stop_unreadable(path: str, error: OSError) -> NoReturn:
+    raise Stop(
+        f"cannot read {printable(path, max_characters=200)}: {_reason(error)}", hint="check the permissions"
+    ) from None
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def _stop_unrecognised(names: Iterable[str], location: str) -> NoReturn:
+    """Nothing here is a shard: says what was seen instead, compressed text by name."""
+    seen = sorted({_ending(name) for name in names})
+    known = ", ".join(FORMATS)
+    compressed = [ending for ending in seen if ending.endswith(COMPRESSIONS)]
+    hint = f"compressed text ({compressed[0]}) is not supported: unpack it" if compressed else f"recognised: {known}"
+    raise Stop(
+        f"no shard in {printable(location)}; endings seen: {printable_names(seen, max_names=_SHOWN_ENDINGS)}", hint=hint
+    )
+
+
+def _ending(name: str) -> str:
+    stem, ending = os.path.splitext(name.rstrip("/").rsplit("/", 1)[-1])
+    inner = os.path.splitext(stem)[1] if ending.lower() in COMPRESSIONS else ""
+    return (inner + ending).lower() or "(none)"

@@ -1,0 +1,78 @@
+"""The slow, obvious definitions of what vetset compares, and the column versions built on them.
+
+In it: URL forms, digests of values, exact membership behind a prefilter, keyed hashes, conditions of a policy.
+Not in it: files, lists' formats, outcomes. Everything here is a pure function of its arguments.
+Rules: a function ending in `_of` defines what is right for one value; the column function of the same matter must agree
+with it bit for bit (tests/test_kernels.py). Sealed columns are opened here, and what comes out is digests, masks
+and positions, or is sealed again. Native versions, where present, replace the column functions only.
+"""
+
+from vetset.kernels.bearing import (
+    addresses,
+    bearable_value,
+    borne_by,
+    case_id_of,
+    keyed_hash,
+    keyed_hash_of,
+    keyed_hashes,
+    name_of,
+    same_value,
+)
+from vetset.kernels.condition import above, on_hosts, one_of, with_words, word_pattern
+from vetset.kernels.digest import (
+    EMPTY_DIGESTS,
+    Digests,
+    blank_rows,
+    digest_of,
+    digests_of,
+    hex_digest_of,
+    key_at,
+    recorded_digests,
+    url_values,
+)
+from vetset.kernels.membership import (
+    FILTER_BITS_PER_KEY,
+    contains_of,
+    filter_words,
+    heads_of,
+    positions_in,
+    sorted_keys,
+)
+from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, whatwg_of
+
+__all__ = [
+    "EMPTY_DIGESTS",
+    "FILTER_BITS_PER_KEY",
+    "FORM_OF",
+    "Digests",
+    "above",
+    "addresses",
+    "bearable_value",
+    "blank_rows",
+    "borne_by",
+    "case_id_of",
+    "contains_of",
+    "digest_of",
+    "digests_of",
+    "filter_words",
+    "heads_of",
+    "hex_digest_of",
+    "host_of",
+    "key_at",
+    "keyed_hash",
+    "keyed_hash_of",
+    "keyed_hashes",
+    "name_of",
+    "on_hosts",
+    "one_of",
+    "positions_in",
+    "raw_of",
+    "recorded_digests",
+    "same_value",
+    "sorted_keys",
+    "tx_of",
+    "url_values",
+    "whatwg_of",
+    "with_words",
+    "word_pattern",
+]

@@ -1,0 +1,234 @@
+"""The audit: the verbs in order over all shards, from index to clean, resumable at any point.
+
+In it: the coordinator. It hands tasks to a runner, sums up what comes back, drives the rounds of expand, and stops when
+nothing could be compared. Not in it: work on rows (`shard`), figures for the summary (`account`).
+Rules: a shard that fails a step takes no further step and makes the run incomplete; nothing of a row is in this
+process but the values of hits while they are being expanded, sealed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow.parquet as pq
+
+from vetset.config import Rule
+from vetset.errors import Stop, Trouble
+from vetset.ledger import Ledger, Sink
+from vetset.pipeline import shard as work
+from vetset.ports import HashList, Runner, RunTask
+from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, Column, Shard, Task, TaskReport
+from vetset.stages import expand, screen
+from vetset.vault import RunKeys, Vault
+
+
+class Watcher(Protocol):
+    """Who shows how far a run is; sees counts only."""
+
+    def stage(self, name: str, shards_total: int, rows_total: int | None) -> None: ...
+    def advance(self, report: TaskReport) -> None: ...
+    def finish(self) -> None: ...
+
+
+@dataclass(slots=True, repr=False)
+class Audit:
+    """One run in progress. `failed` names shards that took no further step, with the step and the trouble."""
+
+    ledger: Ledger
+    vault: Vault
+    keys: RunKeys
+    runner: Runner
+    run_task: RunTask
+    watcher: Watcher
+    shards: Sequence[Shard]
+    lists: Sequence[HashList]
+    settings: work.ShardSettings
+    allow_nothing_comparable: bool = False
+    cleaned: Sink | None = None
+    attempt: int = 1
+    failed: dict[str, TaskReport] = field(default_factory=dict)
+    rounds: int = 0
+
+    # --- the verbs ---------------------------------------------------------------------------------------------------
+
+    def index(self) -> None:
+        """Looks at every shard, and stops where nothing in them could ever be compared."""
+        self._carry("index", self._tasks("index"))
+        if not self._alive():
+            raise Stop(f"no shard could be read: {_first(self.failed)}", hint="see the message; nothing was written")
+        self._must_meet(self.columns_found())
+
+    def screen(self) -> None:
+        """Screens every shard, and stops where no value of any of them was compared with a list."""
+        self._carry("screen", self._tasks("screen"))
+        if not self._alive():
+            raise Stop(f"no shard could be screened: {_first(self.failed)}", hint="mend it and run again with --resume")
+        if not self.allow_nothing_comparable and not any(self._compared()):
+            raise Stop(
+                "nothing was compared: the columns that the lists could meet hold no usable value in any row",
+                hint="look at the columns' contents, or say --allow-nothing-comparable",
+            )
+
+    def expand(self) -> str:
+        """Follows the hits' values to closure. Answers the step on which the shards' outcomes rest."""
+        if not self.settings.expand:
+            return "screen"
+        closure = expand.Closure(self.keys.join_key, self.settings.spread_limit)
+        for shard in self._alive():
+            closure.seed(self.vault.hits("screen", shard))
+        if not closure.frontier:
+            return "screen"
+        spreads: list[list[int]] = []
+        while closure.frontier:
+            spreads.append(self._round(closure))
+        self.rounds = closure.rounds
+        self._settle(closure, spreads)
+        return "expand"
+
+    def clean(self, basis: str) -> None:
+        """Writes the cleaned dataset. Its folder says INCOMPLETE until every shard of the dataset is in it."""
+        if self.cleaned is None:
+            return
+        self.cleaned.put(INCOMPLETE, _INCOMPLETE_TEXT)
+        self._carry("clean", self._tasks("clean", basis=basis))
+        if not self.failed:
+            self.cleaned.remove(INCOMPLETE)
+
+    # --- rounds ------------------------------------------------------------------------------------------------------
+
+    def _round(self, closure: expand.Closure) -> list[int]:
+        """One round over all shards; answers the numbers of the values that spread."""
+        number, asked = closure.rounds + 1, closure.ordered()
+        step, basis = f"expand-{number}", self._basis(name for name, _ in asked)
+        self.vault.seal(step, "frontier", (work.borne_line(borne) for _, borne in asked))
+        self._carry(step, self._tasks("expand", round_number=number, basis=basis))
+        closure.take(self._answers(step, shard, len(asked)) for shard in self._alive())
+        return [place for place, (name, _) in enumerate(asked) if name in closure.spread]
+
+    def _answers(self, step: str, shard: Shard, asked: int) -> expand.ShardBearers:
+        counts = self.vault.tally(step, shard)
+        return expand.ShardBearers(
+            [counts.get(str(number), 0) for number in range(asked)], list(self.vault.hits(step, shard))
+        )
+
+    def _settle(self, closure: expand.Closure, spreads: list[list[int]]) -> None:
+        rounds = ({"round": number, "spreads": places} for number, places in enumerate(spreads, start=1))
+        held = (work.borne_line(closure.held[name]) for name in sorted(closure.held))
+        self.vault.seal("expand", "decided", [*rounds, *held])
+        basis = self._basis([*(f"+{name}" for name in closure.spread), *(f"-{name}" for name in closure.held)])
+        self._carry("expand", self._tasks("expand", basis=basis))
+
+    def _basis(self, names: Iterable[str]) -> str:
+        """What a step of expand rests on, as a keyed digest: it tells nothing without the run's key."""
+        return hmac.new(self.keys.join_key, "\n".join(sorted(names)).encode(), hashlib.sha256).hexdigest()
+
+    # --- tasks -------------------------------------------------------------------------------------------------------
+
+    def _alive(self) -> list[Shard]:
+        return [shard for shard in self.shards if shard.id not in self.failed]
+
+    def _tasks(self, stage: str, *, round_number: int = 0, basis: str = "") -> list[Task]:
+        return [Task(stage, shard, round_number, self._attempt(stage, shard), basis) for shard in self._alive()]
+
+    def _attempt(self, stage: str, shard: Shard) -> int:
+        """A shard that failed before is a new attempt at that step."""
+        failure = self.ledger.failures(stage).get(shard.id)
+        return failure.attempt + 1 if failure else 1
+
+    def _carry(self, step: str, tasks: Sequence[Task]) -> None:
+        """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root."""
+        self.watcher.stage(step, len(tasks), self._rows_expected(step))
+        pending = []
+        for task in tasks:
+            manifest = work.standing(self.ledger, task, self.cleaned)
+            if manifest is None:
+                pending.append(task)
+            else:
+                self.watcher.advance(TaskReport(task, rows=manifest.rows, tally=manifest.tally))
+        for report in self.runner.run(self.run_task, pending):
+            self._take(report)
+        self.watcher.finish()
+        self.ledger.write_root(step, [task.shard.id for task in tasks if task.shard.id not in self.failed])
+
+    def _take(self, report: TaskReport) -> None:
+        task = report.task
+        if report.stop is not None:
+            raise Stop(report.stop, hint=report.hint)
+        if report.trouble is not None:
+            self.failed[task.shard.id] = report
+            self.ledger.record_failure(
+                task.step, task.shard.id, task.attempt, report.trouble, report.place, report.detail
+            )
+        else:
+            self.ledger.clear_failure(task.step, task.shard.id)
+        self.watcher.advance(report)
+
+    def _rows_expected(self, step: str) -> int | None:
+        if step == "index":
+            return None
+        known = [self.ledger.done("index", shard.id) for shard in self._alive()]
+        if any(manifest is None or "indexed" not in manifest.tally for manifest in known):
+            return None
+        return sum(manifest.rows for manifest in known if manifest is not None)
+
+    # --- whether anything can be compared ------------------------------------------------------------------------------
+
+    def columns_found(self) -> dict[Column, int]:
+        """For each column of ours, the number of shards that have it."""
+        found: dict[Column, int] = {}
+        for shard in self._alive():
+            for name in self._results("index", shard).column("column").to_pylist():
+                found[Column(name)] = found.get(Column(name), 0) + 1
+        return found
+
+    def _results(self, step: str, shard: Shard) -> pq.ParquetFile:
+        return pq.read_table(self.ledger.sink.root / f"results/{step}/{shard.id}.parquet", partitioning=None)
+
+    def _must_meet(self, found: dict[Column, int]) -> None:
+        for rule in self.settings.rules:
+            _rule_must_meet(rule, found)
+        signals = {table.signal for hash_list in self.lists for table in hash_list.tables}
+        meets = any(signal in signals and column in found for column, signal in DIGEST_COLUMNS.items())
+        meets = meets or (Column.URL in found and bool(signals & set(URL_ALGORITHM)))
+        if not meets and not self.allow_nothing_comparable:
+            raise Stop(
+                "nothing can be compared: no column of the dataset meets a signal of any list "
+                f"(columns: {', '.join(sorted(found)) or 'none'}; signals: {', '.join(sorted(signals)) or 'none'})",
+                hint="use a list with url or digest signals that the columns hold, map columns in [columns], "
+                "or say --allow-nothing-comparable",
+            )
+
+    def _compared(self) -> Iterator[int]:
+        for shard in self._alive():
+            yield from (count or 0 for count in self._results("screen", shard).column("compared").to_pylist())
+
+
+def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
+    missing = sorted(column for column in screen.rule_columns(rule) if column not in found)
+    if missing:
+        raise Stop(
+            f"the policy cannot be applied: no shard has the column {missing[0]}",
+            hint="map it in [columns], or drop that rule; nothing was screened",
+        )
+
+
+def _first(failed: dict[str, TaskReport]) -> str:
+    report = next(iter(failed.values()))
+    return f"{report.task.shard.path}: {explained(report)}"
+
+
+def explained(report: TaskReport) -> str:
+    """A shard's trouble for a person."""
+    words = (report.trouble or Trouble.INTERNAL.value).replace("_", " ")
+    return f"{words} ({report.detail})" if report.detail else words
+
+
+#: The mark in a cleaned dataset that is not whole.
+INCOMPLETE = "INCOMPLETE"
+_INCOMPLETE_TEXT = b"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
+Finish the run with `vetset audit ... --resume`; this file then goes away by itself.
+"""

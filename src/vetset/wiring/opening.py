@@ -1,0 +1,294 @@
+"""Making and reopening runs: from what the operator asked for to an `Audit` ready to go.
+
+In it: opening the lists, the keys and the dataset, the run's fingerprint, and `run.toml`. Not in it: the work itself.
+Rules: everything that can be refused is refused here, before a row is read; a run is resumed only with the same
+inputs, settings, lists and code; nothing of a list or a key reaches the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vetset import __version__
+from vetset.config import PolicySettings, Rule, Settings, resolved_rules, settings_from
+from vetset.datasets.location import Found, find_shards
+from vetset.errors import Stop
+from vetset.hashlists.compiled import map_list, open_list
+from vetset.hashlists.seen import check_not_rolled_back, remember
+from vetset.ledger import Disk, Ledger, Sink, create_run, open_run
+from vetset.pipeline.audit import Audit, Watcher
+from vetset.pipeline.shard import ShardSettings
+from vetset.ports import HashList
+from vetset.records import ListRef
+from vetset.vault import RunKeys, Vault, check_recipients, custodian, new_keys, open_keys, read_identities
+from vetset.wiring.worker import Inherited, WorkerPlan, run_task, runner_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the operator asked for. Paths are as given; `now` is the moment of asking, UTC."""
+
+    dataset: str
+    lists: tuple[Path, ...]
+    run: Path
+    clean: Path | None = None
+    settings: Settings = field(default_factory=Settings)
+    recipients: tuple[str, ...] = ()
+    identities: tuple[Path, ...] = ()
+    strict: bool = False
+    resume: bool = False
+    config_folder: Path
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An audit ready to go, with what the summary wants to know of it."""
+
+    audit: Audit
+    request: Request
+    found: Found
+    lists: Sequence[HashList]
+    fingerprint: str
+    key_on_this_machine: bool
+    notes: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iterator[Opened]:
+    """Opens everything a run needs, makes or resumes the run, and holds its lock."""
+    disk = disk or Disk()
+    rules = resolved_rules(request.settings.policy)
+    found = find_shards(request.dataset)
+    _apart(request, found)
+    identities = _identities(request)
+    with _opened_lists(request, identities) as (fds, lists):
+        fingerprint = _fingerprint(found, [hash_list.ref for hash_list in lists], request.settings, rules)
+        recipients, notes = _recipients(request)
+        ledger, keys = _run(request, found, lists, fingerprint, recipients, identities, disk)
+        with ledger.lock(), _descriptor(keys.to_fd()) as keys_fd:
+            ledger.sink.sweep()
+            plan = WorkerPlan(
+                run=request.run.absolute(),
+                dataset_root=found.root,
+                cleaned=request.clean.absolute() if request.clean else None,
+                custodians=recipients,
+                identities=(),
+                list_fds=tuple(Inherited(fd) for fd in fds),
+                keys_fd=Inherited(keys_fd),
+                settings=_shard_settings(request.settings, rules),
+                run_settings=request.settings.run,
+                columns=request.settings.columns,
+            )
+            audit = Audit(
+                ledger=ledger,
+                vault=Vault(ledger.sink, keys, recipients),
+                keys=keys,
+                runner=runner_of(plan, disk),
+                run_task=run_task,
+                watcher=watcher,
+                shards=found.shards,
+                lists=lists,
+                settings=plan.settings,
+                allow_nothing_comparable=request.settings.audit.allow_nothing_comparable,
+                cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
+            )
+            for hash_list in lists:
+                remember(request.config_folder, hash_list.ref)
+            yield Opened(audit, request, found, lists, fingerprint, not request.recipients, notes)
+
+
+def _shard_settings(settings: Settings, rules: tuple[Rule, ...]) -> ShardSettings:
+    return ShardSettings(
+        rules=rules,
+        spread_limit=settings.audit.spread_limit,
+        remove_held=settings.audit.remove_held,
+        expand=settings.audit.expand,
+    )
+
+
+# --- what is refused before it starts ---------------------------------------------------------------------------------
+
+
+def _apart(request: Request, found: Found) -> None:
+    """RUN and the cleaned dataset lie outside the dataset and apart from each other: nothing is done in place."""
+    root = found.root.resolve()
+    places = {"--out": request.run.resolve()}
+    if request.clean:
+        places["--clean"] = request.clean.resolve()
+        if _nested(places["--out"], places["--clean"]):
+            raise Stop("--out and --clean lie one inside the other", hint="name two separate folders")
+    for option, place in places.items():
+        if place == root or root in place.parents:
+            raise Stop(f"{option} lies inside the dataset", hint="vetset never works in place: name a folder outside it")
+    if request.clean and not request.resume:
+        _must_be_free(request.clean)
+
+
+def _nested(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
+
+
+def _must_be_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Stop(
+            f"--clean {folder} exists and is not an empty folder",
+            hint="name a new folder, or --resume the run that wrote it",
+        )
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def _identities(request: Request) -> list[str]:
+    """The identities named, and the custodian's own where there is one."""
+    own = request.config_folder / "custodian.key"
+    named = [*request.identities, *([own] if own.is_file() else [])]
+    return read_identities(named)
+
+
+@contextlib.contextmanager
+def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple[list[int], list[HashList]]]:
+    if not request.lists:
+        raise Stop("no list to compare with", hint="name compiled lists with --lists L.vsl; see `vetset lists compile`")
+    fds: list[int] = []
+    try:
+        for path in request.lists:
+            fds.append(open_list(path, identities, today=request.now.date()))
+        lists = [map_list(fd) for fd in fds]
+        _must_differ([hash_list.ref for hash_list in lists])
+        for hash_list in lists:
+            check_not_rolled_back(request.config_folder, hash_list.ref)
+        yield fds, lists
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _must_differ(refs: Sequence[ListRef]) -> None:
+    names = [ref.name for ref in refs]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise Stop(f"two lists are both named {double[0]!r}", hint="compile one of them under another --name")
+
+
+@contextlib.contextmanager
+def _descriptor(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def _recipients(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The recipients of the vault; with none named, the custodian's own key, and a word about what that is worth."""
+    if request.recipients:
+        return check_recipients(request.recipients), ()
+    recipient, path = custodian(request.config_folder)
+    note = (
+        f"findings are sealed to your own key {path}: a key on this machine protects only copies of the run; "
+        "name a --recipient whose key lies elsewhere"
+    )
+    return (recipient,), (note,)
+
+
+def _fingerprint(found: Found, refs: Sequence[ListRef], settings: Settings, rules: Sequence[Rule]) -> str:
+    """Digest over all that decides the results: inputs, settings, words, lists and the code's version."""
+    known = {
+        "vetset": __version__,
+        "inputs": [[shard.path, shard.size_bytes, shard.probe] for shard in found.shards],
+        "lists": sorted([ref.name, ref.version, ref.digest] for ref in refs),
+        "audit": asdict(settings.audit),
+        "columns": dict(settings.columns),
+        "rules": [asdict(rule) for rule in rules],
+    }
+    for rule in known["rules"]:
+        rule.pop("words_file")
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _run(
+    request: Request,
+    found: Found,
+    lists: Sequence[HashList],
+    fingerprint: str,
+    recipients: tuple[str, ...],
+    identities: Sequence[str],
+    disk: Disk,
+) -> tuple[Ledger, RunKeys]:
+    if request.resume and (request.run / "run.toml").is_file():
+        ledger, known = open_run(request.run, disk)
+        if known["fingerprint"] != fingerprint:
+            raise Stop(
+                "this run was made with other inputs, settings, lists or another version of vetset",
+                hint=f"see {request.run / 'run.toml'}; a changed setting is another run: name another --out",
+            )
+        if tuple(known["recipients"]) != recipients:
+            raise Stop("this run seals to other recipients", hint="name the same --recipient as when it was made")
+        return ledger, open_keys(ledger, identities)
+    keys = new_keys()
+    ledger = create_run(request.run, _run_toml(request, found, lists, fingerprint, recipients), disk)
+    keys.store(ledger.sink, recipients, strict=request.strict)
+    return ledger, keys
+
+
+def _run_toml(
+    request: Request, found: Found, lists: Sequence[HashList], fingerprint: str, recipients: tuple[str, ...]
+) -> dict[str, Any]:
+    """What RUN says of itself: enough to resume it by its folder alone."""
+    paths = zip(request.lists, lists, strict=True)
+    return {
+        "schema": 1,
+        "vetset": __version__,
+        "fingerprint": fingerprint,
+        "created": request.now.astimezone(UTC).isoformat(timespec="seconds"),
+        "strict": request.strict,
+        "dataset": str(Path(request.dataset).absolute()),
+        "clean": str(request.clean.absolute()) if request.clean else "",
+        "recipients": list(recipients),
+        "own_key": not request.recipients,
+        "lists": [{"file": str(path.absolute()), **asdict(hash_list.ref)} for path, hash_list in paths],
+        "settings": _without_words(asdict(request.settings)),
+        "inputs": [asdict(shard) for shard in found.shards],
+    }
+
+
+def _without_words(tree: Any) -> Any:
+    """Settings as TOML can hold them: no word of a word list, and nothing that is not set."""
+    if isinstance(tree, Mapping):
+        return {name: _without_words(value) for name, value in tree.items() if name != "words" and value is not None}
+    if isinstance(tree, list | tuple):
+        return [_without_words(value) for value in tree]
+    return tree
+
+
+def request_of(run: Path, *, config_folder: Path, now: datetime, identities: tuple[Path, ...] = ()) -> Request:
+    """The request that a run was made by, to go on with it by its folder alone."""
+    _, known = open_run(run)
+    return Request(
+        dataset=known["dataset"],
+        lists=tuple(Path(item["file"]) for item in known["lists"]),
+        run=run,
+        clean=Path(known["clean"]) if known["clean"] else None,
+        settings=settings_from(known["settings"]),
+        recipients=() if known["own_key"] else tuple(known["recipients"]),
+        identities=identities,
+        strict=known["strict"],
+        resume=True,
+        config_folder=config_folder,
+        now=now,
+    )
+
+
+__all__ = ["Opened", "PolicySettings", "Request", "opened", "request_of"]

@@ -1,0 +1,145 @@
+"""The worker: how its room is built from a plan, and `run_task` with the shard boundary.
+
+In it: what runs inside a worker before and around a task. Not in it: what a task does (`pipeline.shard`), and how a
+run is made or reopened (`opening`).
+Rules: `run_task` is all a runner ever calls; the shard boundary is inside the worker and turns any exception into a
+code and a place, since a library's message may quote values; descriptors of lists and keys are inherited, never paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from multiprocessing import reduction
+from pathlib import Path
+from typing import Any
+
+from vetset.config import RunSettings
+from vetset.datasets.formats import ByFormat
+from vetset.errors import ShardError, SinkError, Stop, Trouble
+from vetset.hashlists.compiled import map_list
+from vetset.ledger import Disk, Ledger, Sink
+from vetset.pipeline import shard as work
+from vetset.ports import Runner
+from vetset.records import Task, TaskReport
+from vetset.runners.local import Local
+from vetset.runners.serial import Serial
+from vetset.vault import RunKeys, Vault
+
+
+class Inherited:
+    """A file descriptor that a spawned worker gets by inheritance; it cannot be pickled for anything else."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __reduce__(self) -> tuple[Any, tuple[Any]]:
+        return (_arrived, (reduction.DupFd(self.fd),))
+
+
+def _arrived(duplicate: Any) -> Inherited:
+    return Inherited(duplicate.detach())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """All that a worker is built from: paths, settings, and descriptors of what must not lie on disk."""
+
+    run: Path
+    dataset_root: Path
+    cleaned: Path | None
+    custodians: tuple[str, ...]
+    identities: tuple[str, ...] = field(repr=False)
+    list_fds: tuple[Inherited, ...]
+    keys_fd: Inherited
+    settings: work.ShardSettings
+    run_settings: RunSettings
+    columns: Mapping[str, str]
+
+
+_ROOM: list[work.Room] = []  # one a process: what a worker has in hand between its tasks
+
+
+@contextlib.contextmanager
+def _standing_room(plan: WorkerPlan) -> Iterator[None]:
+    _ROOM.append(room_of(plan))
+    try:
+        yield
+    finally:
+        _ROOM.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Starts a worker: called once in each process before its first task."""
+
+    plan: WorkerPlan
+
+    def __call__(self) -> contextlib.AbstractContextManager[None]:
+        return _standing_room(self.plan)
+
+
+def room_of(plan: WorkerPlan, disk: Disk | None = None) -> work.Room:
+    """Builds what a worker has from its plan."""
+    disk = disk or Disk()
+    ledger = Ledger(plan.run, disk)
+    keys = RunKeys.from_fd(plan.keys_fd.fd)
+    return work.Room(
+        root=plan.dataset_root,
+        dataset=ByFormat(plan.dataset_root, plan.run_settings, plan.columns),
+        lists=[map_list(inherited.fd) for inherited in plan.list_fds],
+        ledger=ledger,
+        vault=Vault(ledger.sink, keys, plan.custodians, plan.identities),
+        keys=keys,
+        settings=plan.settings,
+        cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
+    )
+
+
+def run_task(task: Task) -> TaskReport:
+    """The only function a runner calls. The shard boundary: whatever goes wrong with a shard ends here, as a code."""
+    started = time.monotonic()
+    try:
+        report = work.do(_ROOM[-1], task)
+    except Stop as stop:
+        return TaskReport(task, stop=stop.message, hint=stop.hint)
+    except SinkError as error:
+        return TaskReport(task, stop=_sink_words(error), hint=SINK_HINT)
+    except ShardError as error:
+        return TaskReport(task, trouble=error.trouble.value, detail=error.detail, place=_place(error))
+    except MemoryError as error:
+        return TaskReport(task, trouble=Trouble.OUT_OF_MEMORY.value, place=_place(error))
+    except Exception as error:  # noqa: BLE001 - the shard boundary; see this module's rules
+        return TaskReport(task, trouble=Trouble.INTERNAL.value, place=_place(error))
+    seconds = time.monotonic() - started
+    return replace(report, seconds=seconds)
+
+
+SINK_HINT = "free space or mend the device, then run the same command with --resume; nothing done so far is lost"
+
+
+def _sink_words(error: SinkError) -> str:
+    return f"cannot {error.action} {error.name}: {os.strerror(error.error_number)}"
+
+
+def _place(error: BaseException) -> str:
+    """Where it happened, as `file:line of function`; the message stays behind, since it may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    last = frames[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} in {last.name}"
+
+
+def runner_of(plan: WorkerPlan) -> Runner:
+    """The runner that the settings name."""
+    boot = Boot(plan)
+    if plan.run_settings.runner == "serial":
+        return Serial(boot)
+    if plan.run_settings.runner == "local":
+        return Local(boot, plan.run_settings.workers)
+    raise Stop(f"unknown runner {plan.run_settings.runner!r}", hint="serial (for debugging) or local")
