@@ -126,12 +126,13 @@ def _with_words(rule: Rule, policy: PolicySettings) -> Rule:
 
 def _words(path: Path) -> tuple[str, ...]:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(
             f"cannot read the words in {path}: {_plain(error)}", hint="one word or phrase a line, UTF-8"
         ) from None
-    words = tuple(sorted({line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}))
+    lines = {line.strip() for line in text.splitlines()}
+    words = tuple(sorted(line for line in lines if line and not line.startswith("#")))
     if not words:
         raise Stop(f"{path} holds no words", hint="one word or phrase a line; lines starting with # are comments")
     return words
@@ -154,7 +155,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise Stop(
             f"cannot read the settings in {path}: {_plain(error)}", hint="--settings names a TOML file"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # beside its own error, tomllib lets through int()'s and the stack's
         raise Stop(f"{path} is not TOML: {error}", hint="see docs/reference/settings.md") from None
 
 
@@ -187,8 +188,23 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if kind == Mapping[str, str]:
         return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
     if kind == float | None:
-        return float(_checked(value, (int, float), where))
+        return _score(_checked(value, (int, float), where), where)
+    if kind is int:
+        return _counted(_checked(value, kind, where), where)
     return _checked(value, kind, where)
+
+
+def _score(value: float, where: str) -> float:
+    if not -_MAX_SCORE <= value <= _MAX_SCORE:  # NaN too: no row would ever lie above it
+        raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
+    return float(value)
+
+
+def _counted(value: int, where: str) -> int:
+    least = _LEAST.get(where, 1)
+    if value < least:
+        raise Stop(f"setting {where} should be at least {least}", hint="see docs/reference/settings.md")
+    return value
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
@@ -198,4 +214,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
+_MAX_SCORE = 1e6
+#: Whole numbers that may be 0; all others are at least 1.
+_LEAST = {"audit.spread_limit": 0, "run.workers": 0}
 _WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

@@ -55,7 +55,7 @@ def opened(file: Any, run: RunSettings, *, extensions: bool) -> Any:
             page_checksum_verification=True,
             arrow_extensions_enabled=extensions,
         )
-    _check_groups(parquet.metadata, run.max_row_group_bytes)
+        _check_groups(parquet.metadata, run.max_row_group_bytes)
     return parquet
 
 
@@ -72,7 +72,9 @@ def _check_frame(file: Any, max_footer_bytes: int) -> None:
     if footer_bytes > size_bytes - _SMALLEST_FILE_BYTES:
         raise ShardError(Trouble.TRUNCATED, "the footer is longer than the file")
     if footer_bytes > max_footer_bytes:
-        raise ShardError(Trouble.RECORD_TOO_LARGE, f"footer of {footer_bytes} bytes, max_footer_bytes {max_footer_bytes}")
+        raise ShardError(
+            Trouble.RECORD_TOO_LARGE, f"footer of {footer_bytes} bytes, max_footer_bytes {max_footer_bytes}"
+        )
 
 
 def _ends(file: Any, size_bytes: int) -> tuple[bytes, bytes]:
@@ -86,8 +88,7 @@ def _ends(file: Any, size_bytes: int) -> tuple[bytes, bytes]:
 def _check_groups(metadata: Any, max_row_group_bytes: int) -> None:
     rows = 0
     for number in range(metadata.num_row_groups):
-        with no_arrow_message():
-            group = metadata.row_group(number)
+        group = metadata.row_group(number)
         columns = _columns_of(group)
         rows += _whole(group.num_rows)
         size_bytes = max(group.total_byte_size, sum(_whole(column.total_uncompressed_size) for column in columns))
@@ -124,20 +125,18 @@ def _whole(count: int) -> int:
 def check_pages(file: Any, metadata: Any, number: int, names: frozenset[str] | None) -> None:
     """Compares the values that the pages of a row group hold with the footer; for top-level columns, or all (None)."""
     group = metadata.row_group(number)
-    footer_start = file.size() - _TAIL_BYTES - metadata.serialized_size
+    end = file.size() - _TAIL_BYTES
     for column in _columns_of(group):
         if names is not None and column.path_in_schema not in names:
             continue
         start = _start_of(column)
         stop = start + _whole(column.total_compressed_size)
-        if start < len(_MAGIC) or stop > file.size() - _TAIL_BYTES:
+        if start < len(_MAGIC) or stop > end:
             raise ShardError(Trouble.TRUNCATED, "a column lies outside of the file")
         with no_arrow_message():
-            values = values_in_chunk(file, start, stop, max(stop, footer_start))
+            values = values_in_chunk(file, start, stop, end)
         if values != column.num_values:
-            raise ShardError(
-                Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {column.num_values}"
-            )
+            raise ShardError(Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {column.num_values}")
 
 
 def _start_of(column: Any) -> int:

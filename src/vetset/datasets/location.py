@@ -14,8 +14,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -52,16 +53,17 @@ class Found:
 
 def format_of(path: str) -> str | None:
     """The format that a file's name stands for; None if it stands for none."""
-    return FORMATS.get(os.path.splitext(path)[1].lower())
+    return FORMATS.get(PurePosixPath(path).suffix.lower())
 
 
 def find_shards(location: str) -> Found:
     """The dataset at a folder, file or glob. Raises Stop for what is missing, empty, unreadable or not supported."""
     _refuse_addresses(location)
-    if os.path.isfile(location):
-        return _single(Path(location))
-    if os.path.isdir(location):
-        return _found(Path(location), _walk(Path(location), Path(location)), location)
+    path = Path(location)
+    if path.is_file():
+        return _single(path)
+    if path.is_dir():
+        return _found(path, _walk(path, path), location)
     if glob.has_magic(location):
         root = _root_of(location)
         return _found(root, _matches(root, location), location)
@@ -71,13 +73,20 @@ def find_shards(location: str) -> Found:
 def source_path(root: Path, shard: Shard) -> Path:
     """The file of a shard. Raises ShardError if it cannot be read or is no longer as long as it was when found."""
     path = root / shard.path
-    try:
+    with readable():
         size_bytes = path.stat().st_size
-    except OSError as error:
-        raise ShardError(Trouble.UNREADABLE, _reason(error)) from None
     if size_bytes != shard.size_bytes:
         raise ShardError(Trouble.SOURCE_CHANGED, f"{size_bytes} bytes now, {shard.size_bytes} when found")
     return path
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turns the system's refusal to read into a ShardError."""
+    try:
+        yield
+    except OSError as error:
+        raise ShardError(Trouble.UNREADABLE, _reason(error)) from None
 
 
 def shard_id_of(path: str) -> str:
@@ -182,7 +191,8 @@ def _root_of(pattern: str) -> Path:
 
 def _matches(root: Path, pattern: str) -> Iterator[str]:
     """What a glob matches, relative to its root; a folder that it matches stands for what is in it."""
-    for match in glob.iglob(str(Path(pattern).relative_to(root)), root_dir=root, recursive=True):
+    below = str(Path(pattern).relative_to(root))
+    for match in glob.iglob(below, root_dir=root, recursive=True):  # noqa: PTH207 - Path.glob treats `**` otherwise
         if (root / match).is_dir():
             yield from _walk(root, root / match)
         else:
@@ -223,6 +233,6 @@ def _stop_unrecognised(names: Iterable[str], location: str) -> NoReturn:
 
 
 def _ending(name: str) -> str:
-    stem, ending = os.path.splitext(name.rstrip("/").rsplit("/", 1)[-1])
-    inner = os.path.splitext(stem)[1] if ending.lower() in COMPRESSIONS else ""
-    return (inner + ending).lower() or "(none)"
+    suffixes = PurePosixPath(name).suffixes
+    shown = suffixes[-2:] if suffixes and suffixes[-1].lower() in COMPRESSIONS else suffixes[-1:]
+    return "".join(shown).lower() or "(none)"

@@ -23,6 +23,7 @@ _MAX_DEPTH = 8
 
 # Thrift compact types that a field may have.
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
+_LONG_LIST = 15  # the count of a list that gives its length apart
 _VARINTS = frozenset({4, 5, 6})
 
 # PageHeader's fields, and the page types that hold values.
@@ -127,7 +128,7 @@ class _Compact:
     def _skipped_list(self, depth: int) -> None:
         head = self._byte()
         count, kind = head >> 4, head & 0x0F
-        for _ in range(self._varint() if count == 0x0F else count):
+        for _ in range(self._varint() if count == _LONG_LIST else count):
             # In a list a boolean takes a byte of its own; every element takes one at least, so the data bound the loop.
             self._value(_BYTE if kind in (_TRUE, _FALSE) else kind, depth + 1)
 

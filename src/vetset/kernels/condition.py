@@ -24,7 +24,7 @@ def above(batch: SealedBatch, column: Column, limit: float) -> Mask:
 
 
 def one_of(batch: SealedBatch, column: Column, words: frozenset[str]) -> Mask:
-    """Rows whose text is one of the words, case aside (ASCII space around it ignored)."""
+    """Rows whose text is one of the words, case aside (space around it ignored)."""
     wanted = {word.strip().casefold() for word in words}
     return np.fromiter(
         (
@@ -37,9 +37,10 @@ def one_of(batch: SealedBatch, column: Column, words: frozenset[str]) -> Mask:
 
 
 def word_pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that finds any of the words or phrases as whole words, case aside."""
-    alternatives = "|".join(sorted((re.escape(word.casefold()) for word in words), key=lambda word: (-len(word), word)))
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)")
+    """A pattern that finds any of the words or phrases as whole words, case aside; without words it finds nothing."""
+    folded = (re.escape(word.casefold()) for word in words if word.strip())
+    alternatives = "|".join(sorted(folded, key=lambda word: (-len(word), word)))
+    return re.compile(rf"(?<!\w)(?:{alternatives or '(?!)'})(?!\w)")
 
 
 def with_words(batch: SealedBatch, column: Column, pattern: re.Pattern[str]) -> Mask:
@@ -55,12 +56,21 @@ def with_words(batch: SealedBatch, column: Column, pattern: re.Pattern[str]) -> 
 
 
 def on_hosts(batch: SealedBatch, hosts: frozenset[str]) -> Mask:
-    """Rows whose URL lies on one of the hosts or below it (`example.org` covers `img.example.org`)."""
+    """Rows whose URL lies on one of the hosts or below it (`example.org` covers `img.example.org`).
+
+    Hosts may be given in any spelling that the WHATWG rules know: case, trailing dot, non-ASCII labels, bare IPv6.
+    """
+    known = frozenset(_plain_host(host) for host in hosts)
     return np.fromiter(
-        (value is not None and _covered(host_of(value), hosts) for value in blobs(batch, Column.URL)),
+        (value is not None and _covered(host_of(value), known) for value in blobs(batch, Column.URL)),
         np.bool_,
         batch.rows,
     )
+
+
+def _plain_host(host: str) -> str:
+    name = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+    return (host_of(f"http://{name}/".encode()) or host.casefold()).rstrip(".")
 
 
 def _covered(host: str | None, hosts: frozenset[str]) -> bool:

@@ -17,7 +17,8 @@ def raw_of(value: bytes) -> bytes | None:
 
 # The two rules that ThreatExchange's url_md5 takes from the standard library's URL splitter, frozen here because
 # that library changes between versions: which characters a scheme may have, and what it strips (WHATWG's C0 and space).
-_TX_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*:")
+# A scheme counts only with its `//` (as ThreatExchange cuts it off): else `host:8080/a` would lose its host.
+_TX_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*:(?=//)")
 
 
 _TX_STRIP = "".join(chr(code) for code in range(0x21))

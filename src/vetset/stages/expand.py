@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,8 @@ class Joins:
         if data[: len(_MAGIC)].tobytes() != _MAGIC:
             raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
         bits = int.from_bytes(data[len(_MAGIC) : _HEADER_BYTES].tobytes(), "little")
+        if bits >> len(SPREADING):
+            raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
         self.columns = frozenset(column for place, column in enumerate(SPREADING) if bits >> place & 1)
         kind = _record_type(self.columns)
         if len(data) != _HEADER_BYTES + rows * kind.itemsize:
@@ -87,6 +90,8 @@ class Joins:
         """Rows by the code of their outcome without hits."""
         counts = np.zeros(len(ScreenOutcome), np.int64)
         for _, chunk in self.chunks():
+            if chunk["base"].max() >= len(counts):
+                raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
             counts += np.bincount(chunk["base"], minlength=len(counts))
         return [int(count) for count in counts]
 
@@ -134,7 +139,9 @@ def _scan(joins: Joins, column: Column, hashes: npt.NDArray[np.uint64]) -> Itera
         place = np.minimum(np.searchsorted(ranked, borne), len(ranked) - 1)
         rows = np.flatnonzero((ranked[place] == borne) & (borne != 0))
         for which in np.unique(place[rows]).tolist():
-            yield int(order[which]), rows[place[rows] == which] + first
+            meeting = rows[place[rows] == which] + first
+            past = int(np.searchsorted(ranked, ranked[which], side="right"))
+            yield from ((number, meeting) for number in order[which:past].tolist())  # values may share a keyed hash
 
 
 def confirm(
@@ -171,10 +178,11 @@ def _values_by_row(found: Bearers, limit: int) -> dict[int, list[int]]:
 
 
 def _in_step(batches: Iterable[RowBatch], rows: I64) -> Iterator[tuple[int, RowBatch, int]]:
-    numbers = iter(rows.tolist())
-    for batch in batches:
-        for place in range(batch.rows):
-            yield next(numbers), batch, place
+    places = ((batch, place) for batch in batches for place in range(batch.rows))
+    for row, at in zip_longest(rows.tolist(), places):
+        if row is None or at is None:
+            raise ShardError(Trouble.COUNTS_DISAGREE, "the rows looked up are not the rows asked for")
+        yield row, *at
 
 
 def _bears(batch: RowBatch, place: int, borne: Borne) -> bool:

@@ -98,7 +98,7 @@ def rule_columns(rule: Rule) -> frozenset[Column]:
         (Column.PUNSAFE, rule.punsafe_above is not None),
         (Column.NSFW, bool(rule.nsfw)),
         (Column.URL, bool(rule.hosts)),
-        (Column.TEXT, bool(rule.words)),
+        (Column.TEXT, bool(rule.words or rule.words_file)),
     )
     return frozenset(column for column, wanted in conditions if wanted)
 
@@ -197,7 +197,8 @@ def policy_rows(batch: SealedBatch, rules: tuple[Rule, ...]) -> Mask:
     """Rows that meet any rule; a rule is met by meeting all its conditions, and never where its column is missing."""
     met = np.zeros(batch.rows, np.bool_)
     for rule in rules:
-        if rule_columns(rule) <= batch.columns:
+        columns = rule_columns(rule)
+        if columns and columns <= batch.columns:
             met |= _meets_rule(batch, rule)
     return met
 
@@ -209,8 +210,8 @@ def _meets_rule(batch: SealedBatch, rule: Rule) -> Mask:
     if rule.nsfw:
         met &= kernels.one_of(batch, Column.NSFW, frozenset(rule.nsfw))
     if rule.hosts:
-        met &= kernels.on_hosts(batch, frozenset(host.casefold() for host in rule.hosts))
-    if rule.words:
+        met &= kernels.on_hosts(batch, frozenset(rule.hosts))
+    if Column.TEXT in rule_columns(rule):
         met &= kernels.with_words(batch, Column.TEXT, kernels.word_pattern(rule.words))
     return met
 

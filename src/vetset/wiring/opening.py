@@ -128,7 +128,9 @@ def _apart(request: Request, found: Found) -> None:
             raise Stop("--out and --clean lie one inside the other", hint="name two separate folders")
     for option, place in places.items():
         if place == root or root in place.parents:
-            raise Stop(f"{option} lies inside the dataset", hint="vetset never works in place: name a folder outside it")
+            raise Stop(
+                f"{option} lies inside the dataset", hint="vetset never works in place: name a folder outside it"
+            )
     if request.clean and not request.resume:
         _must_be_free(request.clean)
 

@@ -1,0 +1,68 @@
+"""The command line. Everything a person reads goes to stderr; stdout carries only what a program asked for.
+
+In it: the commands, by movement: `survey` (audit and its verbs), `lists`, `keeping` (status, close, vault, keys).
+Not in it: any work. Rules: a `Stop` becomes its message, its hint and exit status 1; an interruption 130; nothing
+printed here comes from a row or a list.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from vetset import __version__
+from vetset.cli.demo import demo
+from vetset.cli.keeping import close, keys, status, vault
+from vetset.cli.lists import lists
+from vetset.cli.survey import audit, clean, expand, retry, screen
+from vetset.errors import ExitStatus, Stop
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vetset")
+def vetset() -> None:
+    """Find known abuse material in an image-text training set by comparing hashes, never by looking.
+
+    \b
+    First steps:
+      vetset demo                                  a whole audit on rows made on the spot
+      vetset lists compile L.vsl SOURCE --name N --version 1
+      vetset audit DATASET --lists L.vsl --out RUN --clean DIR
+      vetset close RUN                             when the work on the run is done
+
+    Nothing is fetched and nothing is sent. No picture is opened. What is found is sealed at once.
+
+    \b
+    Exit status: 0 done, 1 stopped with a message, 2 usage, 3 incomplete, 4 a hit (with --fail-on-hit),
+    130 interrupted (go on with --resume).
+    """
+
+
+for command in (demo, lists, audit, screen, expand, clean, retry, status, close, vault, keys):
+    vetset.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: runs a command and ends the process with the design's exit status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs a command and answers the exit status."""
+    try:
+        result = vetset.main(args=arguments, prog_name="vetset", standalone_mode=False)
+    except Stop as stop:
+        click.echo(f"vetset: {stop.message}", err=True)
+        if stop.hint:
+            click.echo(f"  hint: {stop.hint}", err=True)
+        return ExitStatus.STOPPED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("vetset: interrupted; what was done is kept. Go on with the same command and --resume", err=True)
+        return ExitStatus.INTERRUPTED
+    except click.exceptions.Exit as ended:
+        return int(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return ExitStatus.USAGE
+    return int(result) if isinstance(result, int) else ExitStatus.DONE

@@ -1,0 +1,116 @@
+"""The commands for what remains of a run: `status`, `close`, `vault open`, `keys new`.
+
+In it: options and what is shown of a run. Rules: only `vault open` shows findings, to whoever holds an identity, and
+only into a file or stdout that the operator named.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from vetset.cli.places import config_folder
+from vetset.errors import Stop
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Where a run stands.")
+@click.argument("run", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
+@click.option("--verify", is_flag=True, help="Check every manifest, chain and product as well.")
+def status(run: Path, *, as_json: bool, verify: bool) -> int:
+    """Show how far RUN is, which shards failed and why, and whether its key still lies beside it."""
+    from vetset.wiring.job import status_of
+
+    state = status_of(run, verify=verify)
+    if as_json:
+        click.echo(json.dumps(state, sort_keys=True))
+    else:
+        for line in state["lines"]:
+            click.echo(line, err=True)
+    return 0 if state["sound"] else 1
+
+
+@click.command(short_help="Destroy the run's key and its keyed hashes.")
+@click.argument("run", type=PATH)
+def close(run: Path) -> None:
+    """End the work on RUN: destroy RUN/run.key and the keyed hashes, so that only the custodians can open it.
+
+    The findings stay, sealed to the recipients. Afterwards `clean` and `vault open` take --identity.
+    """
+    from vetset.ledger import open_run
+    from vetset.vault import close_run
+
+    ledger, _ = open_run(run)
+    with ledger.lock():
+        close_run(ledger)
+    click.echo(
+        f"closed {run}: its key and keyed hashes are destroyed; the findings open with a custodian's key", err=True
+    )
+
+
+@click.group(short_help="The sealed findings of a run.")
+def vault() -> None:
+    """Work with the sealed findings of a run."""
+
+
+@vault.command("open", short_help="Open the findings with an identity.")
+@click.argument("run", type=PATH)
+@click.option(
+    "--identity", "identities", type=PATH, multiple=True, required=True, help="The custodian's identity file."
+)
+@click.option("--out", "out", type=PATH, help="Write to this new file (0600) instead of stdout.")
+@click.option("--i-am-alone", is_flag=True, help="Allow writing findings to a terminal.")
+def open_vault(run: Path, identities: tuple[Path, ...], out: Path | None, *, i_am_alone: bool) -> None:
+    """Write RUN's findings as JSON lines: case, list, entry, address. They are a map to harm: handle them as such.
+
+    \b
+    Example:
+      vetset vault open run1 --identity custodian.key --out findings.jsonl
+
+    Stock age reads the same files: age -d -i custodian.key run1/vault/screen/SHARD.age
+    """
+    from vetset.wiring.job import findings_lines
+
+    if out is None and sys.stdout.isatty() and not i_am_alone:
+        raise Stop("findings are not shown on a terminal", hint="name a file with --out, or pipe them on")
+    lines = findings_lines(run, identities)
+    if out is None:
+        for line in lines:
+            click.echo(line)
+        return
+    try:
+        with out.open("x", encoding="utf-8", opener=_private) as stream:
+            stream.writelines(f"{line}\n" for line in lines)
+    except OSError as error:
+        raise Stop(f"cannot write {out}: {error.strerror}", hint="name a new file") from None
+
+
+def _private(path: str, flags: int) -> int:
+    import os
+
+    return os.open(path, flags, 0o600)
+
+
+@click.group(short_help="Keys of custodians.")
+def keys() -> None:
+    """Make the keys that findings are sealed to."""
+
+
+@keys.command("new", short_help="Make a custodian's identity.")
+@click.option(
+    "--out", "out", type=PATH, help="The identity file; by default the custodian's own in the settings folder."
+)
+def new_key(out: Path | None) -> None:
+    """Make an age identity (0600) and print its recipient, which is what --recipient takes.
+
+    Best made on another machine, by whoever is to open the findings.
+    """
+    from vetset.vault import custodian, new_identity
+
+    recipient = custodian(config_folder())[0] if out is None else new_identity(out)
+    click.echo(recipient)

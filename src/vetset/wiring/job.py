@@ -1,0 +1,208 @@
+"""The jobs of the command line: an audit from end to end, going on with one, and looking at what a run left.
+
+In it: the verbs in order around an opened run, and the summary at the end. Not in it: options and words on a screen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from vetset import summary
+from vetset.errors import Stop
+from vetset.ledger import Disk, Failure, Ledger, open_run
+from vetset.pipeline.account import Account, About
+from vetset.pipeline.audit import Audit, Watcher, explained
+from vetset.records import Shard, Task, TaskReport
+from vetset.vault import Vault, open_keys, read_identities
+from vetset.wiring.opening import Opened, Request, opened
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a job ended: lines for a person, the summary as one line, and what decides the exit status."""
+
+    complete: bool
+    hits: int
+    lines: tuple[str, ...]
+    json_line: str = "{}"
+
+
+def audit(request: Request, watcher: Watcher, clock: Clock, disk: Disk | None = None) -> Result:
+    """An audit from index to summary; with `resume`, whatever of it is not done yet."""
+    return go_on(request, watcher, clock, until="clean", disk=disk)
+
+
+def go_on(
+    request: Request,
+    watcher: Watcher,
+    clock: Clock,
+    *,
+    until: str,
+    only: Sequence[str] = (),
+    disk: Disk | None = None,
+) -> Result:
+    """Runs the verbs up to `until` (screen, expand, clean). `only` names the failures to try again; the rest stay."""
+    started = clock()
+    with opened(request, watcher, disk) as run:
+        work = run.audit
+        if only and not _leave_failed(work, only):
+            return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))  # noqa: FBT003
+        work.index()
+        work.screen()
+        if until == "screen":
+            return _partly(run, "screened")
+        basis = work.expand()
+        if until == "expand":
+            return _partly(run, "expanded")
+        work.clean(basis)
+        return _concluded(run, basis, clock() - started)
+
+
+def clean(request: Request, watcher: Watcher, clock: Clock) -> Result:
+    """Writes the cleaned dataset of a run whose findings are settled; needs no list, so they may have expired."""
+    started = clock()
+    with opened(replace(request, bare=True), watcher) as run:
+        basis = run.audit.settled_on()
+        run.audit.clean(basis)
+        return _cleaned(run, basis, clock() - started)
+
+
+def _leave_failed(work: Audit, only: Sequence[str]) -> int:
+    """Leaves the shards whose failure is not among `only` as they are; answers how many are tried again."""
+    by_id = {shard.id: shard for shard in work.shards}
+    chosen = 0
+    for step in STEPS:
+        for shard_id, failure in work.ledger.failures(step).items():
+            if failure.trouble in only or "failed" in only:
+                chosen += 1
+            else:
+                work.failed[shard_id] = _report_of(step, by_id[shard_id], failure)
+    return chosen
+
+
+#: Steps at which a shard may have failed, in order; rounds of expand are found by their folders.
+STEPS = ("index", "screen", "expand", "clean")
+
+
+def _report_of(step: str, shard: Shard, failure: Failure) -> TaskReport:
+    task = Task(step, shard, attempt=failure.attempt)
+    return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
+
+
+def _partly(run: Opened, done: str) -> Result:
+    failed = [f"{report.task.shard.path}: {explained(report)}" for report in run.audit.failed.values()]
+    lines = (*run.notes, f"{done}; go on with `vetset audit ... --resume` or the next verb", *failed)
+    return Result(not run.audit.failed, 0, lines)
+
+
+def _concluded(run: Opened, basis: str, seconds: float) -> Result:
+    """Writes the summary beside the run, and says in a few lines what it says."""
+    account = Account(run.audit, basis)
+    published = summary.publish(account.figures(_about(run, seconds)))
+    sink = run.audit.ledger.sink
+    sink.put("summary.json", summary.to_json(published))
+    sink.put("summary.html", summary.to_html(published))
+    lines = (*run.notes, *published["sentences"], *_failures(run), *_whereabouts(run))
+    return Result(not run.audit.failed, account.hits, tuple(lines), json.dumps(published, sort_keys=True))
+
+
+def _cleaned(run: Opened, basis: str, seconds: float) -> Result:
+    return _concluded(run, basis, seconds)
+
+
+def _failures(run: Opened) -> Iterator[str]:
+    for report in run.audit.failed.values():
+        yield f"{report.task.shard.path}: failed in {report.task.step}: {explained(report)}"
+    if run.audit.failed:
+        yield f"try them again with: vetset retry {run.request.run} --only failed"
+
+
+def _whereabouts(run: Opened) -> Iterator[str]:
+    yield f"summary: {run.request.run / 'summary.html'} (and summary.json)"
+    if run.request.clean:
+        state = "not whole, see INCOMPLETE in it" if run.audit.failed else "complete"
+        yield f"cleaned dataset: {run.request.clean} ({state})"
+    if run.found.ignored:
+        yield f"{len(run.found.ignored)} other files in the dataset were neither read nor copied; the summary names them"
+    if not run.request.strict:
+        yield f"the run is open: its key lies in {run.request.run / 'run.key'}; `vetset close {run.request.run}` destroys it"
+
+
+def _about(run: Opened, seconds: float) -> About:
+    """What the summary says of the run itself."""
+    request = run.request
+    finished = datetime.now(UTC)
+    return About(
+        dataset=Path(request.dataset).name or request.dataset,
+        fingerprint=run.fingerprint,
+        started=(finished - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        finished=finished.isoformat(timespec="seconds"),
+        duration_seconds=seconds,
+        ignored=run.found.ignored,
+        policy=request.settings.policy.name or ("own rules" if request.settings.policy.rules else ""),
+        recipients=len(run.audit.vault.custodians),
+        key_on_this_machine=run.key_on_this_machine,
+        settings=run.settings_shown,
+        workers=request.settings.run.workers,
+    )
+
+
+# --- what a run left ----------------------------------------------------------------------------------------------
+
+
+def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
+    """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too."""
+    ledger, known = open_run(run)
+    shards = len(known["inputs"])
+    steps = {step: len(list(ledger.manifests(step))) for step in STEPS}
+    failures = {step: dict(ledger.failures(step)) for step in STEPS}
+    problems = ledger.verify() if verify else []
+    state: dict[str, Any] = {
+        "run": str(run),
+        "shards": shards,
+        "done": steps,
+        "failed": {step: {name: item.trouble for name, item in items.items()} for step, items in failures.items()},
+        "open": (run / "run.key").exists(),
+        "problems": problems,
+        "sound": not problems,
+    }
+    state["lines"] = list(_status_lines(run, state, failures))
+    return state
+
+
+def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
+    for step in STEPS:
+        yield f"{step:8} {state['done'][step]} of {state['shards']} shards"
+    for step, items in failures.items():
+        for name, failure in items.items():
+            yield f"failed in {step}: {name}: {failure.trouble} {failure.detail} (attempt {failure.attempt})"
+    yield from (f"problem: {problem}" for problem in state["problems"])
+    if state["open"]:
+        yield f"open: the run's key lies in {run / 'run.key'}; `vetset close {run}` destroys it"
+    else:
+        yield "closed, or its key was never on disk: findings open with a custodian's --identity"
+
+
+def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
+    """Every finding of a run as a JSON line: hits of screen, then rows that share their values."""
+    ledger, known = open_run(run)
+    texts = read_identities(identities)
+    vault = Vault(ledger.sink, open_keys(ledger, texts), known["recipients"], texts)
+    for step in ("screen", "expand"):
+        yield from _findings(ledger, vault, step)
+
+
+def _findings(ledger: Ledger, vault: Vault, step: str) -> Iterator[str]:
+    for manifest in ledger.manifests(step):
+        for line in vault.finding_lines(step, manifest.shard):
+            yield json.dumps(line, sort_keys=True, ensure_ascii=False)
+
+
+__all__ = ["Result", "Stop", "audit", "clean", "findings_lines", "go_on", "status_of"]

@@ -1,0 +1,1 @@
+"""The tests of vetset: flat files by matter, vectors and transcripts beside them."""
