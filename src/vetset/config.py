@@ -7,6 +7,7 @@ Rules: an unknown table or key is an error that names the known ones; a message 
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -113,6 +114,10 @@ def resolved_rules(policy: PolicySettings) -> tuple[Rule, ...]:
 def _with_words(rule: Rule, policy: PolicySettings) -> Rule:
     if not rule.conditions():
         raise Stop("a [[policy.rules]] table sets no condition, so every row would meet it", hint="set one, or drop it")
+    if any(_NO_HOST & set(host) or host.count(":") == 1 for host in rule.hosts):
+        raise Stop(
+            "hosts in [[policy.rules]] holds what is no host", hint="only names, as in example.org: no path or port"
+        )
     if not rule.words_file:
         return rule
     name = policy.words_file if rule.words_file == "?" else rule.words_file
@@ -187,22 +192,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return tuple(_checked(item, str, where) for item in _checked(value, list, where))
     if kind == Mapping[str, str]:
         return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
-    if kind == float | None:
-        return _score(_checked(value, (int, float), where), where)
-    if kind is int:
-        return _counted(_checked(value, kind, where), where)
-    return _checked(value, kind, where)
+    return _score(value, where) if kind == float | None else _plain_value(kind, value, where)
 
 
-def _score(value: float, where: str) -> float:
-    if not -_MAX_SCORE <= value <= _MAX_SCORE:  # NaN too: no row would ever lie above it
+def _score(value: Any, where: str) -> float:
+    limit = sys.float_info.max
+    if not -limit <= _checked(value, (int, float), where) <= limit:  # NaN too: no row would ever lie above it
         raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
     return float(value)
 
 
-def _counted(value: int, where: str) -> int:
+def _plain_value(kind: Any, value: Any, where: str) -> Any:
     least = _LEAST.get(where, 1)
-    if value < least:
+    _checked(value, kind, where)
+    if kind is int and value < least:
         raise Stop(f"setting {where} should be at least {least}", hint="see docs/reference/settings.md")
     return value
 
@@ -214,7 +217,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-_MAX_SCORE = 1e6
+_NO_HOST = frozenset("/?#@\\ ")
 #: Whole numbers that may be 0; all others are at least 1.
 _LEAST = {"audit.spread_limit": 0, "run.workers": 0}
 _WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

@@ -12,7 +12,7 @@ _SINK_BYTES = 1024 * 1024
 
 
 class BufferedSink:
-    """Has what pyarrow asks of a file. `flush` must be called at the end; `failure` is what the sink below raised."""
+    """Has what pyarrow asks of a file. `flush` must be called at the end. What the sink raises comes out as it is."""
 
     def __init__(self, sink: ByteSink) -> None:
         self._sink = sink
@@ -20,7 +20,6 @@ class BufferedSink:
         self._position = 0
         self._silent = False
         self.closed = False
-        self.failure: BaseException | None = None
 
     def write(self, data: bytes | memoryview) -> int:
         self._position += len(data)
@@ -31,15 +30,12 @@ class BufferedSink:
         return len(data)
 
     def flush(self) -> None:
-        held, self._held = bytes(self._held), bytearray()
-        if not held or self._silent:
+        if self._silent or not self._held:
             return
-        try:
-            self._sink.write(held)
-        except BaseException as error:
-            self.failure = error
-            self.silence()
-            raise
+        held, self._held = bytes(self._held), bytearray()
+        self._silent = True  # and stays so if the write fails
+        self._sink.write(held)
+        self._silent = False
 
     def silence(self) -> None:
         """Lets nothing through any more."""

@@ -1,9 +1,10 @@
 """CSV and TSV behind `ports.Dataset`, by the csv module over counted lines.
 
 In it: header, delimiter, records with quoted line breaks. Not in it: byte ranges and batches (lines).
-Rules: the first record is the header; a blank line is kept and is no row; a record that cannot be parsed is a row of
-nulls; an empty field is an empty text (CSV knows no null), a missing one is null; a file that ends inside quotes is
-truncated, because an unclosed quote would hide every row behind it in one value (RFC 4180 has no other sign of it).
+Rules: the first record is the header; a line ends with a line feed, and a bare carriage return is part of a value; a
+blank line is kept and is no row; an empty field is an empty text (CSV knows no null), a missing one is null; a file
+that ends inside quotes is truncated, because an unclosed quote would hide every row behind it in one value (RFC 4180
+has no other sign of it).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from vetset.records import Column, RowBatch, Shard, ShardFacts
 
 _DELIMITERS = ",;\t"
 _SNIFF_BYTES = 64 * 1024
+_RETURN = "\ud800"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 _INT64 = range(-(2**63), 2**63)
 
@@ -81,32 +83,40 @@ class Csv:
         lines = PhysicalLines(file, self.run.max_record_bytes)
         # A process-wide limit of the csv module; the lines' own cap is what holds.
         csv.field_size_limit(max(csv.field_size_limit(), self.run.max_record_bytes))
-        reader = csv.reader(lines, delimiter=delimiter)
+        reader = csv.reader(map(_hidden_returns, lines), delimiter=delimiter)
         while True:
             lines.begin()
-            try:
-                header = next(reader)
-            except (StopIteration, csv.Error):
-                raise ShardError(Trouble.NOT_THE_FORMAT, "no header line") from None
+            header = next(reader, None)
+            if header is None:
+                raise ShardError(Trouble.NOT_THE_FORMAT, "no header line")
             if header:
                 return header, lines, reader
 
     def _records(self, shard: Shard, wanted: Mapping[Column, str]) -> Iterator[Record]:
         with opened_text(self.root, shard) as file:
             header, lines, reader = self._start(shard, file)
-            fields = [(_PARSED.get(column, text_bytes), header.index(name)) for column, name in wanted.items()]
-            while True:
-                lines.begin()
-                try:
-                    row = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error:  # such as a bare carriage return; a row all the same
-                    yield Record(lines.start, lines.position, [None] * len(fields))
-                    continue
+            fields = [(_PARSED.get(column, _text), header.index(name)) for column, name in wanted.items()]
+            lines.begin()
+            for row in reader:
                 if row:
                     values = [parse(row[place]) if place < len(row) else None for parse, place in fields]
                     yield Record(lines.start, lines.position, values)
+                lines.begin()
+
+
+def _hidden_returns(line: str) -> str:
+    """The line with bare carriage returns out of sight of the csv module, which ends a record at them or refuses.
+
+    Writers leave them unquoted. What stands for them is a surrogate that no decoded byte can give.
+    """
+    if "\r" not in line:
+        return line
+    end = "\r\n" if line.endswith("\r\n") else ""
+    return line.removesuffix(end).replace("\r", _RETURN) + end
+
+
+def _text(field: str) -> bytes:
+    return text_bytes(field.replace(_RETURN, "\r"))
 
 
 def _delimiter(path: str, line: bytes) -> str:

@@ -129,18 +129,23 @@ def check_pages(file: Any, metadata: Any, number: int, names: frozenset[str] | N
     for column in _columns_of(group):
         if names is not None and column.path_in_schema not in names:
             continue
-        start = _start_of(column)
-        stop = start + _whole(column.total_compressed_size)
-        if start < len(_MAGIC) or stop > end:
-            raise ShardError(Trouble.TRUNCATED, "a column lies outside of the file")
-        with no_arrow_message():
-            values = values_in_chunk(file, start, stop, end)
+        values = _values_in(file, column, end)
         if values != column.num_values:
             raise ShardError(Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {column.num_values}")
 
 
+def _values_in(file: Any, column: Any, end: int) -> int:
+    if not _whole(column.total_compressed_size):
+        return 0
+    start = _start_of(column)
+    stop = start + column.total_compressed_size
+    if start < len(_MAGIC) or stop > end:
+        raise ShardError(Trouble.TRUNCATED, "a column lies outside of the file")
+    with no_arrow_message():
+        return values_in_chunk(file, start, stop, end)
+
+
 def _start_of(column: Any) -> int:
-    """Where a chunk's first page stands: its dictionary if it has one (some writers leave that place at 0)."""
-    dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
-    start: int = column.data_page_offset
-    return min(start, dictionary) if dictionary else start
+    """Where a chunk's first page stands. Writers put 0 for a page that is not there; 0 if none is."""
+    dictionary = column.dictionary_page_offset if column.has_dictionary_page else 0
+    return min((place for place in (dictionary, column.data_page_offset) if place), default=0)

@@ -34,16 +34,12 @@ _DICTIONARY_ENCODINGS = frozenset({"PLAIN_DICTIONARY", "RLE_DICTIONARY"})
 def rewrite(file: Any, parquet: Any, removed: Rows, sink: ByteSink) -> int:
     """Writes the rows that are not removed (ascending, distinct, in range); answers how many. ShardError BOOKS if off.
 
-    What the sink raises comes out as it is.
+    The sink's own error (SinkError) comes out as it is.
     """
     target = BufferedSink(sink)
     try:
         written = _written(file, parquet, removed, target)
         target.flush()
-    except ShardError:
-        if target.failure is not None:
-            raise target.failure from None
-        raise
     finally:
         target.silence()  # pyarrow writes a footer even when it is torn down after a failure
     if written != parquet.metadata.num_rows - len(removed):

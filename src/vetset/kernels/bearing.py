@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vetset.kernels.digest import EMPTY_DIGESTS, blobs, hex_digest_of, recorded_digests
-from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Sealed, SealedBatch, Signal
+from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Match, Sealed, SealedBatch, Signal
 
 U64 = npt.NDArray[np.uint64]
 
@@ -81,6 +81,12 @@ def name_of(borne: Borne, key: bytes) -> str:
     """128 bits in hex that name a value within a run: the key of tables that must hold no value."""
     text = borne.column.value.encode() + b"\x00" + borne.value.unseal()
     return hashlib.blake2b(text, key=key, digest_size=16).hexdigest()
+
+
+def entry_name_of(match: Match, key: bytes) -> str:
+    """The opaque id of a list's entry within a run, in hex; the same entry has the same id, whatever row it hit."""
+    text = f"{match.list_name}\x00{match.signal}\x00".encode() + match.key.unseal()
+    return hmac.digest(key, text, "sha256")[:8].hex()
 
 
 def same_value(one: Sealed[bytes], other: Sealed[bytes]) -> bool:

@@ -70,7 +70,8 @@ def on_hosts(batch: SealedBatch, hosts: frozenset[str]) -> Mask:
 
 def _plain_host(host: str) -> str:
     name = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
-    return (host_of(f"http://{name}/".encode()) or host.casefold()).rstrip(".")
+    whole = not set("/?#@\\") & set(name)  # what is no host must not be cut down to one
+    return ((whole and host_of(f"http://{name}/".encode())) or host.casefold()).rstrip(".")
 
 
 def _covered(host: str | None, hosts: frozenset[str]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vetset.config import Rule
@@ -52,6 +53,7 @@ class Audit:
     attempt: int = 1
     failed: dict[str, TaskReport] = field(default_factory=dict)
     rounds: int = 0
+    values_held: int = 0
 
     # --- the verbs ---------------------------------------------------------------------------------------------------
 
@@ -85,9 +87,41 @@ class Audit:
         spreads: list[list[int]] = []
         while closure.frontier:
             spreads.append(self._round(closure))
-        self.rounds = closure.rounds
+        self.rounds, self.values_held = closure.rounds, len(closure.held)
         self._settle(closure, spreads)
         return "expand"
+
+    def settled_on(self) -> str:
+        """The step on which a run's outcomes rest that went as far as expand. Raises Stop where it did not."""
+        for step in ("index", "screen"):
+            self._leave_undone(step)
+        if not self.settings.expand or not any(
+            True for shard in self._alive() for _ in self.vault.hits("screen", shard)
+        ):
+            return "screen"
+        self._leave_undone("expand")
+        self._recall_rounds()
+        return "expand"
+
+    def _leave_undone(self, step: str) -> None:
+        missing = [shard for shard in self._alive() if self.ledger.done(step, shard.id) is None]
+        failures = self.ledger.failures(step)
+        for shard in missing:
+            failure = failures.get(shard.id)
+            if failure is None:
+                raise Stop(
+                    f"{shard.path} did not go through {step} yet",
+                    hint="finish the audit first: the same `vetset audit` with --resume",
+                )
+            task = Task(step, shard, attempt=failure.attempt)
+            self.failed[shard.id] = TaskReport(
+                task, trouble=failure.trouble, place=failure.place, detail=failure.detail
+            )
+
+    def _recall_rounds(self) -> None:
+        lines = list(self.vault.lines("expand", "decided"))
+        self.rounds = sum("round" in line for line in lines)
+        self.values_held = len(lines) - self.rounds
 
     def clean(self, basis: str) -> None:
         """Writes the cleaned dataset. Its folder says INCOMPLETE until every shard of the dataset is in it."""
@@ -175,17 +209,18 @@ class Audit:
             return None
         return sum(manifest.rows for manifest in known if manifest is not None)
 
-    # --- whether anything can be compared ------------------------------------------------------------------------------
+    # --- whether anything can be compared ---------------------------------------------------------------------------
 
     def columns_found(self) -> dict[Column, int]:
         """For each column of ours, the number of shards that have it."""
         found: dict[Column, int] = {}
         for shard in self._alive():
-            for name in self._results("index", shard).column("column").to_pylist():
+            for name in self.results("index", shard).column("column").to_pylist():
                 found[Column(name)] = found.get(Column(name), 0) + 1
         return found
 
-    def _results(self, step: str, shard: Shard) -> pq.ParquetFile:
+    def results(self, step: str, shard: Shard) -> pa.Table:
+        """The small table of a shard's step."""
         return pq.read_table(self.ledger.sink.root / f"results/{step}/{shard.id}.parquet", partitioning=None)
 
     def _must_meet(self, found: dict[Column, int]) -> None:
@@ -204,7 +239,7 @@ class Audit:
 
     def _compared(self) -> Iterator[int]:
         for shard in self._alive():
-            yield from (count or 0 for count in self._results("screen", shard).column("compared").to_pylist())
+            yield from (count or 0 for count in self.results("screen", shard).column("compared").to_pylist())
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:

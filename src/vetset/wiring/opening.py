@@ -45,6 +45,7 @@ class Request:
     identities: tuple[Path, ...] = ()
     strict: bool = False
     resume: bool = False
+    bare: bool = False  # go on with a settled run without its lists
     config_folder: Path
     now: datetime
 
@@ -60,6 +61,11 @@ class Opened:
     fingerprint: str
     key_on_this_machine: bool
     notes: tuple[str, ...] = ()
+
+    @property
+    def list_figures(self) -> tuple[ListFigures, ...]:
+        """The lists as the summary names them."""
+        return tuple(figures_of(hash_list) for hash_list in self.lists)
 
 
 @contextlib.contextmanager

@@ -65,8 +65,8 @@ _ROOM: list[work.Room] = []  # one a process: what a worker has in hand between 
 
 
 @contextlib.contextmanager
-def _standing_room(plan: WorkerPlan) -> Iterator[None]:
-    _ROOM.append(room_of(plan))
+def _standing_room(plan: WorkerPlan, disk: Disk) -> Iterator[None]:
+    _ROOM.append(room_of(plan, disk))
     try:
         yield
     finally:
@@ -78,14 +78,14 @@ class Boot:
     """Starts a worker: called once in each process before its first task."""
 
     plan: WorkerPlan
+    disk: Disk = field(default_factory=Disk)
 
     def __call__(self) -> contextlib.AbstractContextManager[None]:
-        return _standing_room(self.plan)
+        return _standing_room(self.plan, self.disk)
 
 
-def room_of(plan: WorkerPlan, disk: Disk | None = None) -> work.Room:
+def room_of(plan: WorkerPlan, disk: Disk) -> work.Room:
     """Builds what a worker has from its plan."""
-    disk = disk or Disk()
     ledger = Ledger(plan.run, disk)
     keys = RunKeys.from_fd(plan.keys_fd.fd)
     return work.Room(
@@ -135,9 +135,9 @@ def _place(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} in {last.name}"
 
 
-def runner_of(plan: WorkerPlan) -> Runner:
-    """The runner that the settings name."""
-    boot = Boot(plan)
+def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
+    """The runner that the settings name. `disk` is what the workers write through."""
+    boot = Boot(plan, disk)
     if plan.run_settings.runner == "serial":
         return Serial(boot)
     if plan.run_settings.runner == "local":

@@ -1,0 +1,176 @@
+"""The account of a run: exact figures summed over its shards, for the summary to publish what may be published.
+
+In it: sums over manifests, small tables and the vault. Not in it: suppression, sentences, pages (`summary`).
+Rules: the exact figures exist in memory only; addresses are compared by keyed names and never held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from vetset import __version__, kernels
+from vetset.pipeline.audit import Audit
+from vetset.records import (
+    DIGEST_COLUMNS,
+    CleanOutcome,
+    Column,
+    Hit,
+    ScreenOutcome,
+    Shard,
+    Signal,
+    Tally,
+    UrlForm,
+)
+from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the operator's side knows of a run: names, times and settings."""
+
+    dataset: str
+    fingerprint: str
+    started: str
+    finished: str
+    duration_seconds: float
+    workers: int
+    ignored: tuple[str, ...]
+    lists: tuple[ListFigures, ...]
+    policy: str
+    recipients: int
+    key_on_this_machine: bool
+
+
+@dataclass(slots=True, repr=False)
+class _Sums:
+    """What hits add up to: by list, by signal and form, by entry, and their distinct addresses and pictures."""
+
+    urls: set[str] = field(default_factory=set)
+    pictures: set[str] = field(default_factory=set)
+    by_list: Counter[str] = field(default_factory=Counter)
+    by_signal: Counter[tuple[Signal, UrlForm | None]] = field(default_factory=Counter)
+    by_entry: Counter[str] = field(default_factory=Counter)
+
+    def add(self, hit: Hit, key: bytes) -> None:
+        borne = kernels.borne_by(hit.address)
+        self.urls |= {kernels.name_of(item, key) for item in borne if item.column == Column.URL}
+        pictures = [kernels.name_of(item, key) for item in borne if item.column in DIGEST_COLUMNS]
+        if pictures:
+            self.pictures.add("/".join(pictures))
+        self.by_list.update({match.list_name for match in hit.matches})
+        self.by_signal.update({(match.signal, match.form) for match in hit.matches})
+        self.by_entry.update({kernels.entry_name_of(match, key) for match in hit.matches})
+
+    def uniques(self) -> Uniques:
+        return Uniques(len(self.urls), len(self.pictures))
+
+
+@dataclass(repr=False)
+class Account:
+    """Sums of one run. `basis` is the step on which outcomes rest: expand, or screen where nothing could spread."""
+
+    audit: Audit
+    basis: str
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards that were carried to the end."""
+        return [shard for shard in self.audit.shards if shard.id not in self.audit.failed]
+
+    @property
+    def hits(self) -> int:
+        """Rows hit or sharing a value with a hit."""
+        return self.outcomes[ScreenOutcome.HIT] + self.outcomes[ScreenOutcome.EXPANDED]
+
+    @cached_property
+    def outcomes(self) -> Tally:
+        return self._sealed_sum(self.basis)
+
+    def _sealed_sum(self, step: str) -> Tally:
+        total = Tally()
+        for shard in self.shards:
+            total = total.plus(self.audit.vault.tally(step, shard))
+        return total
+
+    def _hits(self, step: str) -> Iterator[Hit]:
+        for shard in self.shards:
+            yield from self.audit.vault.hits(step, shard)
+
+    def figures(self, about: About) -> Figures:
+        """Everything the summary may draw on."""
+        direct, both = _Sums(), _Sums()
+        for hit in self._hits("screen"):
+            direct.add(hit, self.audit.keys.case_key)
+            both.add(hit, self.audit.keys.case_key)
+        if self.basis == "expand":
+            for hit in self._hits("expand"):
+                both.add(hit, self.audit.keys.case_key)
+        compared, unusable = self._compared()
+        audit, settings = self.audit, self.audit.settings
+        return Figures(
+            dataset=about.dataset,
+            version=__version__,
+            fingerprint=about.fingerprint,
+            started=about.started,
+            finished=about.finished,
+            duration_seconds=about.duration_seconds,
+            workers=about.workers,
+            complete=not audit.failed,
+            rows=self.outcomes.rows(),
+            shards_total=len(audit.shards),
+            shards_done=len(self.shards),
+            failed=tuple(self._failed()),
+            ignored=about.ignored,
+            columns=audit.columns_found(),
+            lists=about.lists,
+            compared=compared,
+            unusable=unusable,
+            outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
+            cleaned=self._cleaned(),
+            hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},
+            hits_by_signal=dict(direct.by_signal),
+            hits_uniques=direct.uniques(),
+            removable_uniques=both.uniques(),
+            noisy=self._noisy(direct),
+            values_held=audit.values_held,
+            rounds=audit.rounds,
+            policy=about.policy,
+            spread_limit=settings.spread_limit,
+            remove_held=settings.remove_held,
+            expand=settings.expand,
+            recipients=about.recipients,
+            key_on_this_machine=about.key_on_this_machine,
+        )
+
+    def _failed(self) -> Iterator[FailedShard]:
+        for report in self.audit.failed.values():
+            yield FailedShard(report.task.shard.path, report.trouble or "", report.detail)
+
+    def _noisy(self, sums: _Sums) -> tuple[NoisyEntry, ...]:
+        limit = self.audit.settings.spread_limit
+        entries = sorted(sums.by_entry.items(), key=lambda item: (-item[1], item[0]))
+        return tuple(NoisyEntry(name, rows) for name, rows in entries if rows > limit)
+
+    def _cleaned(self) -> Mapping[CleanOutcome, int] | None:
+        if self.audit.cleaned is None:
+            return None
+        tally = self._sealed_sum("clean")
+        return {outcome: tally[outcome] for outcome in CleanOutcome}
+
+    def _compared(self) -> tuple[tuple[Compared, ...], tuple[Unusable, ...]]:
+        values: Counter[tuple[str, str, str]] = Counter()
+        blank: Counter[str] = Counter()
+        malformed: Counter[str] = Counter()
+        for shard in self.shards:
+            for line in self.audit.results("screen", shard).to_pylist():
+                if line["list"]:
+                    values[line["column"], line["list"], line["signal"]] += line["compared"]
+                else:
+                    blank[line["column"]] += line["blank"]
+                    malformed[line["column"]] += line["malformed"]
+        compared = (Compared(name, of, Signal(signal), count) for (name, of, signal), count in sorted(values.items()))
+        unusable = (Unusable(name, blank[name], malformed[name]) for name in sorted(blank))
+        return tuple(compared), tuple(unusable)

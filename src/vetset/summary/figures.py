@@ -1,0 +1,127 @@
+"""The exact figures of a run, as the pipeline hands them over to be published.
+
+In it: frozen records of counts, and the check of their books. Not in it: anything that is published as it stands.
+Rules: these records exist in memory only, since they hold counts of 1 to 4; they have no repr; no value of a row and
+no value of a list is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vetset.records import CleanOutcome, Column, ScreenOutcome, Signal, UrlForm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFigures:
+    """A list that took part: what it says of itself, and how many entries it holds of each signal."""
+
+    name: str
+    version: int
+    digest: str
+    created: str = ""
+    expires: str = ""
+    source: str = ""
+    purpose: str = ""
+    entries: Mapping[Signal, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedShard:
+    """A shard whose rows are not in the figures: its path in the dataset, and why (`errors.Trouble`)."""
+
+    path: str
+    trouble: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Values of a column, or of a form of the URL as in `url (raw)`, that were compared with a list's keys."""
+
+    column: str
+    list_name: str
+    signal: Signal
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Values of a column that could be compared with nothing: null or empty, and malformed."""
+
+    column: str
+    blank: int
+    malformed: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Uniques:
+    """How many different things some rows show: URLs as stored, and recorded digests of pictures."""
+
+    urls: int = 0
+    digests: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NoisyEntry:
+    """A list entry that hit more rows than the spread limit, by an opaque id."""
+
+    entry: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Figures:
+    """Everything that the summary of a run may draw on. `rows` counts the rows of the shards that are done.
+
+    `cleaned` is None where no dataset was written, `policy` is empty where none was in force. `hits_by_signal` names
+    the form for signals of URLs and None for digests of pictures. `started` and `finished` are ISO 8601 in UTC.
+    `settings` are further settings that decide results, shown as they are.
+    """
+
+    dataset: str
+    version: str
+    fingerprint: str
+    started: str
+    finished: str
+    duration_seconds: float
+    workers: int
+    reach: str = "columns"
+    complete: bool
+
+    rows: int
+    shards_total: int
+    shards_done: int
+    failed: tuple[FailedShard, ...] = ()
+    ignored: tuple[str, ...] = ()
+    columns: Mapping[Column, int] = field(default_factory=dict)
+    lists: tuple[ListFigures, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    unusable: tuple[Unusable, ...] = ()
+
+    outcomes: Mapping[ScreenOutcome, int]
+    cleaned: Mapping[CleanOutcome, int] | None = None
+    hits_by_list: Mapping[str, int] = field(default_factory=dict)
+    hits_by_signal: Mapping[tuple[Signal, UrlForm | None], int] = field(default_factory=dict)
+    hits_uniques: Uniques = field(default_factory=Uniques)
+    removable_uniques: Uniques = field(default_factory=Uniques)  # of the hits and the expanded rows together
+    noisy: tuple[NoisyEntry, ...] = ()
+    values_held: int = 0
+    rounds: int = 0
+
+    policy: str = ""
+    spread_limit: int = 1000
+    remove_held: bool = False
+    expand: bool = True
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    recipients: int = 0
+    key_on_this_machine: bool = False
+
+
+def check_books(figures: Figures) -> None:
+    """Raises ValueError, without any count, where the outcomes do not add up to the rows."""
+    if sum(figures.outcomes.values()) != figures.rows:
+        raise ValueError("the books do not balance: outcomes and rows differ")
+    if min(figures.outcomes.values(), default=0) < 0:
+        raise ValueError("the books do not balance: an outcome is negative")

@@ -1,0 +1,210 @@
+"""Suppression: which counts may be published, so that no small count can be worked out.
+
+In it: exact counts in, cells out. Not in it: words, files, and counts that are facts about columns (rows, policy, not
+assessable, values compared), which are public.
+Rules: a count of 1 to 4 never stands in a cell (threats 1.3 L5, 5.4); 0 does; what is hidden depends on the counts
+only in ways that leave every small count at least two possible values to somebody who has the whole summary, knows
+these rules, and does the arithmetic. `tests/test_summary_suppression.py` plays that somebody.
+What it cannot do: two summaries of overlapping data can be subtracted, and whoever holds a dataset before and after
+cleaning can count what is missing (threats 4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vetset.summary.figures import Uniques
+
+#: Counts from 1 to below this are small.
+FLOOR = 5
+
+
+class Hidden(StrEnum):
+    """What stands in place of a count: `BELOW` means 1 to 4, `WITHHELD` says nothing."""
+
+    BELOW = "below"
+    WITHHELD = "withheld"
+
+
+Cell = int | Hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Secrets:
+    """Exact counts that depend on hits. `clear` is there because it completes a total that is public.
+
+    `rows` and `policy_removed` are public: all rows, and the rows of outcome `policy` that the cleaned dataset lacks
+    (None: no policy). `held_by_policy` are the held rows that it lacks because they meet the policy too. `cleaned` is
+    False where no cleaned dataset, or only a part of one, stands against the outcomes.
+    """
+
+    hit: int
+    expanded: int
+    held: int
+    clear: int
+    rows: int
+    policy_removed: int | None = None
+    held_by_policy: int = 0
+    cleaned: bool = True
+    remove_held: bool = False
+    by_list: Sequence[int] = ()
+    by_signal: Sequence[int] = ()
+    hits_uniques: Uniques = field(default_factory=Uniques)
+    removable_uniques: Uniques = field(default_factory=Uniques)
+    noisy: Sequence[int] = ()
+    values_held: int = 0
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownUniques:
+    urls: Cell
+    digests: Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The cells that may be published. `noisy` marks, in the order given, the entries that may be named."""
+
+    hit: Cell
+    expanded: Cell
+    held: Cell
+    clear: Cell
+    removable: Cell
+    kept: Cell
+    removed: Cell
+    removed_by_policy: Cell
+    by_list: tuple[Cell, ...]
+    by_signal: tuple[Cell, ...]
+    hits_uniques: ShownUniques
+    removable_uniques: ShownUniques
+    noisy: tuple[bool, ...] | Hidden
+    values_held: Cell
+    rounds: Cell
+
+
+def suppress(secrets: Secrets) -> Shown:
+    """The cells of a run. The rules, each for the arithmetic that it defeats:
+
+    1. hit + expanded + held + clear is public, so `clear` is withheld with any of them; and where that leaves fewer
+       than FLOOR rows of room, or there is one such row in all, the four are withheld together.
+    2. A row is held only if its value has more bearers than the spread limit, which is public: where rows are held
+       and any of the three is small, expanded and held are both withheld; values held and rounds too.
+    3. A sum is published if all its parts are (or if one is not and the others are 0, as that one).
+    4. Every hit has a list and a signal, so a group of counts by list, or by signal, that holds a small one is
+       withheld but for its zeros, unless the hits are fewer than FLOOR themselves: then every count in it is small.
+    5. Unique values among hits and expanded rows differ from those among hits by at most the rows expanded: withheld,
+       both kinds at once, where the difference is small or not all parts are published.
+    6. A noisy entry is named only from FLOOR rows on, and with a published count of hits.
+    7. Held rows that meet the policy are removed by it: the cleaned counts follow `held`, and are withheld where the
+       rows so removed are few.
+    """
+    hit, expanded, held, clear = _outcomes(secrets)
+    hidden = isinstance(clear, Hidden)
+    kept, removed, by_policy = _cleaned(secrets, hit, expanded, held)
+    return Shown(
+        hit=hit,
+        expanded=expanded,
+        held=held,
+        clear=clear,
+        removable=total((hit, expanded)),
+        kept=kept,
+        removed=removed,
+        removed_by_policy=by_policy,
+        by_list=_group(hit, secrets.by_list),
+        by_signal=_group(hit, secrets.by_signal),
+        hits_uniques=_among_hits(hit, secrets.hits_uniques),
+        removable_uniques=_among_removable(hit, expanded, secrets),
+        noisy=_noisy(hit, secrets.noisy),
+        values_held=Hidden.WITHHELD if hidden else cell(secrets.values_held),
+        rounds=Hidden.WITHHELD if hidden else secrets.rounds,
+    )
+
+
+def cell(count: int) -> Cell:
+    """A count by itself."""
+    return Hidden.BELOW if is_small(count) else count
+
+
+def is_small(count: int) -> bool:
+    return 0 < count < FLOOR
+
+
+def total(parts: Sequence[Cell]) -> Cell:
+    """The sum of cells, as far as they give it away already."""
+    hidden = [part for part in parts if isinstance(part, Hidden)]
+    known = sum(part for part in parts if not isinstance(part, Hidden))
+    if not hidden:
+        return known
+    return hidden[0] if len(hidden) == 1 and known == 0 else Hidden.WITHHELD
+
+
+_NOTHING: tuple[Cell, ...] = (Hidden.WITHHELD,) * 4
+
+
+def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
+    found = (secrets.hit, secrets.expanded, secrets.held)
+    rows = sum(found) + secrets.clear
+    if rows == 1:
+        return _NOTHING
+    if not any(is_small(count) for count in found):
+        return (*found, secrets.clear)
+    shown: list[Cell] = [cell(count) for count in found]
+    if secrets.held:
+        shown[1:] = [Hidden.WITHHELD, Hidden.WITHHELD]
+    room = rows - sum(count for count in shown if not isinstance(count, Hidden))
+    return _NOTHING if room < FLOOR else (*shown, Hidden.WITHHELD)
+
+
+def _cleaned(secrets: Secrets, hit: Cell, expanded: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:
+    """Rows kept, removed, removed by policy."""
+    if not secrets.cleaned:
+        return Hidden.WITHHELD, Hidden.WITHHELD, Hidden.WITHHELD
+    removed = total((hit, expanded, held) if secrets.remove_held else (hit, expanded))
+    by_policy = _removed_by_policy(secrets, held)
+    if isinstance(removed, Hidden) or isinstance(by_policy, Hidden):
+        return Hidden.WITHHELD, removed, by_policy
+    return secrets.rows - removed - by_policy, removed, by_policy
+
+
+def _removed_by_policy(secrets: Secrets, held: Cell) -> Cell:
+    if secrets.policy_removed is None:
+        return 0
+    follows_held = isinstance(held, Hidden) and not secrets.remove_held
+    if follows_held or is_small(secrets.held_by_policy):
+        return Hidden.WITHHELD
+    return secrets.policy_removed + secrets.held_by_policy
+
+
+def _group(hit: Cell, counts: Sequence[int]) -> tuple[Cell, ...]:
+    if hit is Hidden.WITHHELD:
+        return (Hidden.WITHHELD,) * len(counts)
+    if hit is Hidden.BELOW or not any(is_small(count) for count in counts):
+        return tuple(cell(count) for count in counts)
+    return tuple(Hidden.WITHHELD if count else 0 for count in counts)
+
+
+def _among_hits(hit: Cell, uniques: Uniques) -> ShownUniques:
+    if hit is Hidden.WITHHELD:
+        return ShownUniques(Hidden.WITHHELD, Hidden.WITHHELD)
+    return ShownUniques(cell(uniques.urls), cell(uniques.digests))
+
+
+def _among_removable(hit: Cell, expanded: Cell, secrets: Secrets) -> ShownUniques:
+    among_hits = _among_hits(hit, secrets.hits_uniques)
+    if expanded == 0:
+        return among_hits
+    more, fewer = secrets.removable_uniques, secrets.hits_uniques
+    published = (hit, expanded, among_hits.urls, among_hits.digests)
+    withheld = any(isinstance(part, Hidden) for part in published)
+    if withheld or is_small(more.urls - fewer.urls) or is_small(more.digests - fewer.digests):
+        return ShownUniques(Hidden.WITHHELD, Hidden.WITHHELD)
+    return ShownUniques(more.urls, more.digests)
+
+
+def _noisy(hit: Cell, rows_of_entries: Sequence[int]) -> tuple[bool, ...] | Hidden:
+    if hit is Hidden.WITHHELD:
+        return Hidden.WITHHELD
+    return tuple(rows >= FLOOR for rows in rows_of_entries)
