@@ -71,8 +71,7 @@ class Place:
         lines = [f"{signal} {value}" for signal in SIGNAL_ORDER for value in values.get(signal, ())]
         source.write_text("\n".join(lines) + "\n", "utf-8")
         target = self.root / f"{name}.vsl"
-        options = {"version": 1, "created": NOW, "recipients": (), **options}
-        compile_list([source], target, name=name, **options)
+        compile_list([source], target, name=name, **{"version": 1, "created": NOW, "recipients": (), **options})
         self.lists.append(target)
         return target
 

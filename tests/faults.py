@@ -131,6 +131,16 @@ class FaultyDisk(Disk):
         super().sync_folder(path, *args, **kwargs)
         self.unsynced.clear()
 
+    def reopen(self, path: Path, *args: Any, **kwargs: Any) -> int:
+        if self._step("reopen") is not None:
+            self._strike("reopen")
+        return super().reopen(path, *args, **kwargs)
+
+    def link(self, source: Path, target: Path, *args: Any, **kwargs: Any) -> None:
+        if self._step("link") is not None:
+            self._strike("link")
+        super().link(source, target, *args, **kwargs)
+
     def unlink(self, path: Path, *args: Any, **kwargs: Any) -> None:
         if self._step("unlink") is not None:
             self._strike("unlink")

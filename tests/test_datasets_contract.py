@@ -165,7 +165,7 @@ def csv_cells(column: Column) -> st.SearchStrategy[Any]:
 
 
 CSV_ROWS = st.lists(st.fixed_dictionaries({column: csv_cells(column) for column in Column}), max_size=10)
-OFTEN = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @OFTEN

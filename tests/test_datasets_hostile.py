@@ -148,8 +148,8 @@ def test_a_hole_in_the_middle_is_trouble(lab: Lab) -> None:
 def test_a_footer_that_claims_another_number_of_rows_throughout(lab: Lab, claimed: int) -> None:
     facts, batches, lookup, write = lab.troubles(forged(sample(), ROWS, claimed))
     assert facts is None  # a footer that agrees with itself can only be caught by its pages
-    assert batches is write is Trouble.COUNTS_DISAGREE
-    assert lookup in {Trouble.COUNTS_DISAGREE, Trouble.BOOKS}
+    assert batches is Trouble.COUNTS_DISAGREE
+    assert {lookup, write} <= {Trouble.COUNTS_DISAGREE, Trouble.BOOKS}  # rows asked for beyond the claim
 
 
 @pytest.mark.parametrize("claimed", [0, 999, 2**40])
@@ -239,7 +239,7 @@ def test_flipped_bytes_never_lose_a_row(lab: Lab, compression: str) -> None:
 
 def test_a_checksum_that_does_not_fit(lab: Lab) -> None:
     data = sample(compression="none", use_dictionary=False, write_page_checksum=True)
-    at = data.index(CANARY.encode())
+    at = data.index(f"{CANARY}?500".encode())
     assert lab.troubles(data[:at] + b"X" + data[at + 1 :])[1] is Trouble.NOT_THE_FORMAT
 
 

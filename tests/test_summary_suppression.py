@@ -265,6 +265,7 @@ def test_where_nearly_every_row_is_found_nothing_is_shown() -> None:
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.booleans())
+@settings(deadline=None)
 def test_no_cell_is_a_small_number_and_published_sums_are_true(
     hit: int, expanded: int, held: int, clear: int, remove_held: bool
 ) -> None:
@@ -281,6 +282,7 @@ def test_no_cell_is_a_small_number_and_published_sums_are_true(
 
 
 @given(st.lists(st.one_of(st.integers(0, 50), st.sampled_from(Hidden)), max_size=5))
+@settings(deadline=None)
 def test_a_sum_says_no_more_than_its_parts(parts: list[int | Hidden]) -> None:
     shown = total(parts)
     hidden = [part for part in parts if isinstance(part, Hidden)]

@@ -7,6 +7,7 @@ only into a file or stdout that the operator named.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -84,16 +85,10 @@ def open_vault(run: Path, identities: tuple[Path, ...], out: Path | None, *, i_a
             click.echo(line)
         return
     try:
-        with out.open("x", encoding="utf-8", opener=_private) as stream:
+        with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123 - the descriptor carries the mode
             stream.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise Stop(f"cannot write {out}: {error.strerror}", hint="name a new file") from None
-
-
-def _private(path: str, flags: int) -> int:
-    import os
-
-    return os.open(path, flags, 0o600)
 
 
 @click.group(short_help="Keys of custodians.")

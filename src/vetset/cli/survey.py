@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,10 @@ from vetset.cli.places import config_folder
 from vetset.cli.progress import Progress
 from vetset.config import PolicySettings, Settings, read_policy, read_settings
 from vetset.errors import ExitStatus, Stop
+
+if TYPE_CHECKING:
+    from vetset.wiring.job import Result
+    from vetset.wiring.opening import Request
 
 PATH = click.Path(path_type=Path)
 
@@ -122,7 +126,7 @@ def _carried(settings: Settings, options: dict[str, Any]) -> Settings:
     return replace(settings, run=replace(settings.run, **changes))
 
 
-def _ended(result: Any, options: dict[str, Any]) -> int:
+def _ended(result: Result, options: dict[str, Any]) -> int:
     for line in result.lines:
         click.echo(line, err=True)
     if options["as_json"]:
@@ -135,18 +139,18 @@ def _ended(result: Any, options: dict[str, Any]) -> int:
 # --- one verb at a time -------------------------------------------------------------------------------------------
 
 
-def _verb(name: str, run: Path, options: dict[str, Any], **more: Any) -> int:
-    from vetset.wiring.job import go_on
+def _request_of(run: Path, options: dict[str, Any]) -> Request:
     from vetset.wiring.opening import request_of
 
-    request = request_of(
-        run, config_folder=config_folder(), now=datetime.now(UTC), identities=options.get("identities", ())
-    )
-    request = replace(request, settings=_carried(request.settings, options))
-    if more.get("clean_folder") is not None:
-        request = replace(request, clean=more["clean_folder"])
+    request = request_of(run, config_folder=config_folder(), now=datetime.now(UTC), identities=options["identities"])
+    return replace(request, settings=_carried(request.settings, options))
+
+
+def _verb(name: str, run: Path, options: dict[str, Any], only: tuple[str, ...] = ()) -> int:
+    from vetset.wiring.job import go_on
+
     with _progress(options) as watcher:
-        result = go_on(request, watcher, time.monotonic, until=name, only=more.get("only", ()))
+        result = go_on(_request_of(run, options), watcher, time.monotonic, until=name, only=only)
     return _ended(result, options)
 
 
@@ -175,7 +179,15 @@ def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
 
     While the run is open it needs no identity; afterwards name the custodian's with --identity.
     """
-    return _verb("clean", run, options, clean_folder=clean_folder)
+    from vetset.wiring.job import clean as clean_job
+
+    request = _request_of(run, options)
+    request = replace(request, clean=clean_folder or request.clean)
+    if request.clean is None:
+        raise Stop("no folder to write the cleaned dataset to", hint="name one with --clean DIR")
+    with _progress(options) as watcher:
+        result = clean_job(request, watcher, time.monotonic)
+    return _ended(result, options)
 
 
 @click.command(short_help="Try failed shards again.")

@@ -113,13 +113,13 @@ def _named(records: Iterable[Record], rows: Rows) -> Iterator[tuple[int, Record]
     wanted = _in_order(rows)
     row = next(wanted, None)
     total = 0
-    for number, record in enumerate(records):
-        if row is None:
-            return
+    for number, record in enumerate(() if row is None else records):
         total = number + 1
         if number == row:
             yield number, record
             row = next(wanted, None)
+            if row is None:
+                return
     if row is not None:
         raise outside(total)
 

@@ -1,7 +1,7 @@
 """Parquet behind `ports.Dataset`: LAION's own format, in every spelling of its releases.
 
 In it: facts from the footer, rows streamed by row group, rows looked up where they stand.
-Not in it: the checks before (footer, pages), writing back (rewrite), spellings and types (columns).
+Not in it: the checks before (footer, pages, rowgroups), writing back (rewrite), spellings and types (columns).
 Rules: columns are read by name, only those asked for, page by page: private memory depends on the batch, the widest
 page (pages.MAX_PAGE_BYTES) and the columns read, never on the number of rows or the size of a row group. One thread.
 """
@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
-from vetset.datasets.footer import no_arrow_message, opened
 from vetset.datasets.location import source_path
 from vetset.datasets.rewrite import rewrite
-from vetset.datasets.rowgroups import rows_of_group
+from vetset.datasets.rowgroups import ParquetSource, no_arrow_message, opened, rows_of_group
 from vetset.datasets.runs import Rows, check_rows, neighbours, within
 from vetset.ports import ByteSink
 from vetset.records import Column, RowBatch, Shard, ShardFacts
@@ -38,54 +36,45 @@ class Parquet:
 
     def facts(self, shard: Shard) -> ShardFacts:
         """From the footer alone."""
-        with self._open(shard) as (_, parquet):
-            mapping = self._mapping(parquet)
-            lines = "".join(f"{field.name}\x00{field.type}\x00" for field in parquet.schema_arrow)
-            digest = hashlib.sha256(lines.encode("utf-8")).hexdigest()
-            return ShardFacts(parquet.metadata.num_rows, mapping, digest)
+        with self._open(shard) as source:
+            mapping = self._mapping(source)
+            lines = "".join(f"{field.name}\x00{field.type}\x00" for field in source.schema)
+            return ShardFacts(source.footer.rows, mapping, hashlib.sha256(lines.encode("utf-8")).hexdigest())
 
     def batches(self, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]:
         """All rows in order; the rows of every row group and of its pages are held against the footer."""
-        with self._open(shard) as (file, parquet):
-            read = _Projection(self._mapping(parquet), columns)
+        with self._open(shard) as source:
+            read = _Projection(self._mapping(source), columns)
             first = 0
-            for number in range(parquet.metadata.num_row_groups):
-                for batch in rows_of_group(file, parquet, number, read.names, self.run.batch_rows):
+            for number in range(len(source.footer.groups)):
+                for batch in rows_of_group(source, number, read.names, self.run.batch_rows):
                     yield read.row_batch(batch, first)
                     first += batch.num_rows
 
     def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]:
         """The named rows, one batch for each run of neighbours in a batch; other row groups are not read."""
-        with self._open(shard) as (file, parquet):
-            read = _Projection(self._mapping(parquet), columns)
-            check_rows(rows, parquet.metadata.num_rows)
+        with self._open(shard) as source:
+            read = _Projection(self._mapping(source), columns)
+            check_rows(rows, source.footer.rows)
             first = 0
-            for number in range(parquet.metadata.num_row_groups):
-                count = parquet.metadata.row_group(number).num_rows
-                here = rows[slice(*np.searchsorted(rows, (first, first + count)))]
+            for number, group in enumerate(source.footer.groups):
+                here = rows[slice(*np.searchsorted(rows, (first, first + group.rows)))]
                 if len(here):
-                    group = rows_of_group(file, parquet, number, read.names, self.run.batch_rows)
-                    yield from _chosen(group, first, here, read)
-                first += count
+                    batches = rows_of_group(source, number, read.names, self.run.batch_rows)
+                    yield from _chosen(batches, first, here, read)
+                first += group.rows
 
     def write_without(self, shard: Shard, removed: Rows, sink: ByteSink) -> int:
         """The same file less the removed rows, see `rewrite`."""
-        with self._open(shard, extensions=True) as (file, parquet):
-            check_rows(removed, parquet.metadata.num_rows)
-            return rewrite(file, parquet, removed, sink)
+        with self._open(shard, extensions=True) as source:
+            check_rows(removed, source.footer.rows)
+            return rewrite(source, removed, sink)
 
-    @contextmanager
-    def _open(self, shard: Shard, *, extensions: bool = False) -> Iterator[tuple[Any, Any]]:
-        path = source_path(self.root, shard)
-        with no_arrow_message():
-            file = pa.OSFile(str(path))
-        with file:
-            yield file, opened(file, self.run, extensions=extensions)
+    def _open(self, shard: Shard, *, extensions: bool = False) -> AbstractContextManager[ParquetSource]:
+        return opened(source_path(self.root, shard), self.run, extensions=extensions)
 
-    def _mapping(self, parquet: Any) -> dict[Column, str]:
-        with no_arrow_message():
-            fields = [(field.name, field.type) for field in parquet.schema_arrow]
-        return map_columns(fields, self.overrides)
+    def _mapping(self, source: ParquetSource) -> dict[Column, str]:
+        return map_columns([(field.name, field.type) for field in source.schema], self.overrides)
 
 
 class _Projection:

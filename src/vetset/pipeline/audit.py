@@ -23,7 +23,8 @@ from vetset.ledger import Ledger, Sink
 from vetset.pipeline import shard as work
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, Column, Shard, Task, TaskReport
-from vetset.stages import expand, screen
+from vetset.stages.expand import Closure, ShardBearers
+from vetset.stages.screen import rule_columns
 from vetset.vault import RunKeys, Vault
 
 
@@ -79,7 +80,7 @@ class Audit:
         """Follows the hits' values to closure. Answers the step on which the shards' outcomes rest."""
         if not self.settings.expand:
             return "screen"
-        closure = expand.Closure(self.keys.join_key, self.settings.spread_limit)
+        closure = Closure(self.keys.join_key, self.settings.spread_limit)
         for shard in self._alive():
             closure.seed(self.vault.hits("screen", shard))
         if not closure.frontier:
@@ -134,7 +135,7 @@ class Audit:
 
     # --- rounds ------------------------------------------------------------------------------------------------------
 
-    def _round(self, closure: expand.Closure) -> list[int]:
+    def _round(self, closure: Closure) -> list[int]:
         """One round over all shards; answers the numbers of the values that spread."""
         number, asked = closure.rounds + 1, closure.ordered()
         step, basis = f"expand-{number}", self._basis(name for name, _ in asked)
@@ -143,13 +144,11 @@ class Audit:
         closure.take(self._answers(step, shard, len(asked)) for shard in self._alive())
         return [place for place, (name, _) in enumerate(asked) if name in closure.spread]
 
-    def _answers(self, step: str, shard: Shard, asked: int) -> expand.ShardBearers:
+    def _answers(self, step: str, shard: Shard, asked: int) -> ShardBearers:
         counts = self.vault.tally(step, shard)
-        return expand.ShardBearers(
-            [counts.get(str(number), 0) for number in range(asked)], list(self.vault.hits(step, shard))
-        )
+        return ShardBearers([counts.get(str(number), 0) for number in range(asked)], list(self.vault.hits(step, shard)))
 
-    def _settle(self, closure: expand.Closure, spreads: list[list[int]]) -> None:
+    def _settle(self, closure: Closure, spreads: list[list[int]]) -> None:
         rounds = ({"round": number, "spreads": places} for number, places in enumerate(spreads, start=1))
         held = (work.borne_line(closure.held[name]) for name in sorted(closure.held))
         self.vault.seal("expand", "decided", [*rounds, *held])
@@ -243,7 +242,7 @@ class Audit:
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
-    missing = sorted(column for column in screen.rule_columns(rule) if column not in found)
+    missing = sorted(column for column in rule_columns(rule) if column not in found)
     if missing:
         raise Stop(
             f"the policy cannot be applied: no shard has the column {missing[0]}",

@@ -4,7 +4,9 @@ In it: the joins of a shard (keyed hashes of what each row bears), the search fo
 breaker, and the closure over shards. Not in it: files, sealing, and any distance between pictures.
 Rules: a value spreads only if it is neither null, empty, nor the digest of no bytes, and only if at most
 `spread_limit` rows of the whole dataset bear it; the rows of a value that does not spread are `held`. A row found by
-its keyed hash counts as a bearer only once its full value was compared. The order of shards and rows changes nothing.
+its keyed hash is `expanded` only once its full value was compared; where a shard alone meets a value more often than
+the limit, and for the rows that are held, the keyed hash decides (64 bits: two values share one by chance once in
+1.8e19 pairs). The order of shards and rows changes nothing.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _zipf(ranks: int) -> I64:
     return np.cumsum((1 << 20) // np.arange(1, ranks + 1, dtype=np.int64)).astype(np.int64)
 
 
-def _hex(data: npt.NDArray[np.uint8]) -> Any:
+def hex_column(data: npt.NDArray[np.uint8]) -> Any:
     """(rows, bytes) to an Arrow column of their hex text."""
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     text = np.empty((data.shape[0], 2 * data.shape[1]), np.uint8)
@@ -205,7 +205,7 @@ class _Rows:
             schemes.take(pa.array(secure + 2 * upper_scheme)),
             _table("hosts").take(pa.array(host + len(cumulated) * upper_host)),
             *(link.pick(name, _table(name)) for name in ("directories", "slugs")),
-            _hex(mixed(link.numbers, self.seed, "token").astype(">u8").view(np.uint8).reshape(-1, 8)),
+            hex_column(mixed(link.numbers, self.seed, "token").astype(">u8").view(np.uint8).reshape(-1, 8)),
             *(link.pick(name, _table(name)) for name in ("SUFFIXES", "EXTENSIONS", "QUERIES")),
             "",
         )

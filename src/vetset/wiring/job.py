@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vetset import summary
-from vetset.errors import Stop
-from vetset.ledger import Disk, Failure, Ledger, open_run
-from vetset.pipeline.account import Account, About
+from vetset.ledger import Disk, Failure, open_run
+from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained
-from vetset.records import Shard, Task, TaskReport
+from vetset.pipeline.shard import held_rows
+from vetset.records import ScreenOutcome, Shard, Task, TaskReport
 from vetset.vault import Vault, open_keys, read_identities
 from vetset.wiring.opening import Opened, Request, opened
 
@@ -53,7 +53,7 @@ def go_on(
     with opened(request, watcher, disk) as run:
         work = run.audit
         if only and not _leave_failed(work, only):
-            return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))  # noqa: FBT003
+            return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))
         work.index()
         work.screen()
         if until == "screen":
@@ -71,7 +71,7 @@ def clean(request: Request, watcher: Watcher, clock: Clock) -> Result:
     with opened(replace(request, bare=True), watcher) as run:
         basis = run.audit.settled_on()
         run.audit.clean(basis)
-        return _cleaned(run, basis, clock() - started)
+        return _concluded(run, basis, clock() - started)
 
 
 def _leave_failed(work: Audit, only: Sequence[str]) -> int:
@@ -113,10 +113,6 @@ def _concluded(run: Opened, basis: str, seconds: float) -> Result:
     return Result(not run.audit.failed, account.hits, tuple(lines), json.dumps(published, sort_keys=True))
 
 
-def _cleaned(run: Opened, basis: str, seconds: float) -> Result:
-    return _concluded(run, basis, seconds)
-
-
 def _failures(run: Opened) -> Iterator[str]:
     for report in run.audit.failed.values():
         yield f"{report.task.shard.path}: failed in {report.task.step}: {explained(report)}"
@@ -130,27 +126,28 @@ def _whereabouts(run: Opened) -> Iterator[str]:
         state = "not whole, see INCOMPLETE in it" if run.audit.failed else "complete"
         yield f"cleaned dataset: {run.request.clean} ({state})"
     if run.found.ignored:
-        yield f"{len(run.found.ignored)} other files in the dataset were neither read nor copied; the summary names them"
+        yield f"{len(run.found.ignored)} other files were neither read nor copied; the summary names them"
     if not run.request.strict:
-        yield f"the run is open: its key lies in {run.request.run / 'run.key'}; `vetset close {run.request.run}` destroys it"
+        yield f"the run is open, its key lies beside it: `vetset close {run.request.run}` destroys that"
 
 
 def _about(run: Opened, seconds: float) -> About:
     """What the summary says of the run itself."""
     request = run.request
     finished = datetime.now(UTC)
+    policy = request.settings.policy
     return About(
         dataset=Path(request.dataset).name or request.dataset,
         fingerprint=run.fingerprint,
         started=(finished - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         finished=finished.isoformat(timespec="seconds"),
         duration_seconds=seconds,
+        workers=request.settings.run.workers,
         ignored=run.found.ignored,
-        policy=request.settings.policy.name or ("own rules" if request.settings.policy.rules else ""),
+        lists=run.lists,
+        policy=policy.name or ("own rules" if policy.rules else ""),
         recipients=len(run.audit.vault.custodians),
         key_on_this_machine=run.key_on_this_machine,
-        settings=run.settings_shown,
-        workers=request.settings.run.workers,
     )
 
 
@@ -190,19 +187,33 @@ def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Ma
         yield "closed, or its key was never on disk: findings open with a custodian's --identity"
 
 
+def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, int], ScreenOutcome]:
+    """The rows of a run that were hit, expanded or held, by shard path and row number: as sealed as the vault is."""
+    found = {(line["shard"], line["row"]): ScreenOutcome(line["outcome"]) for line in _lines(run, identities)}
+    vault, known = _vault(run, identities)
+    for item in known["inputs"]:
+        shard = Shard(**item)
+        if (run / f"vault/held/{shard.id}.age").is_file():
+            rows = held_rows(vault, shard).tolist()
+            found.update({(shard.path, row): ScreenOutcome.HELD for row in rows})
+    return found
+
+
 def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
     """Every finding of a run as a JSON line: hits of screen, then rows that share their values."""
+    return (json.dumps(line, sort_keys=True, ensure_ascii=False) for line in _lines(run, identities))
+
+
+def _lines(run: Path, identities: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    vault, known = _vault(run, identities)
+    ledger, _ = open_run(run)
+    for step in ("screen", "expand"):
+        for item in known["inputs"]:
+            if ledger.done(step, item["id"]) is not None:
+                yield from vault.finding_lines(step, item["id"])
+
+
+def _vault(run: Path, identities: Sequence[Path]) -> tuple[Vault, dict[str, Any]]:
     ledger, known = open_run(run)
     texts = read_identities(identities)
-    vault = Vault(ledger.sink, open_keys(ledger, texts), known["recipients"], texts)
-    for step in ("screen", "expand"):
-        yield from _findings(ledger, vault, step)
-
-
-def _findings(ledger: Ledger, vault: Vault, step: str) -> Iterator[str]:
-    for manifest in ledger.manifests(step):
-        for line in vault.finding_lines(step, manifest.shard):
-            yield json.dumps(line, sort_keys=True, ensure_ascii=False)
-
-
-__all__ = ["Result", "Stop", "audit", "clean", "findings_lines", "go_on", "status_of"]
+    return Vault(ledger.sink, open_keys(ledger, texts), known["recipients"], texts), known

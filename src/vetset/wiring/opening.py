@@ -12,22 +12,22 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vetset import __version__
-from vetset.config import PolicySettings, Rule, Settings, resolved_rules, settings_from
+from vetset.config import Rule, Settings, resolved_rules, settings_from
 from vetset.datasets.location import Found, find_shards
 from vetset.errors import Stop
-from vetset.hashlists.compiled import map_list, open_list
+from vetset.hashlists.compiled import CompiledList, map_list, open_list
 from vetset.hashlists.seen import check_not_rolled_back, remember
 from vetset.ledger import Disk, Ledger, Sink, create_run, open_run
 from vetset.pipeline.audit import Audit, Watcher
 from vetset.pipeline.shard import ShardSettings
-from vetset.ports import HashList
-from vetset.records import ListRef
+from vetset.records import ListRef, Signal
+from vetset.summary import ListFigures
 from vetset.vault import RunKeys, Vault, check_recipients, custodian, new_keys, open_keys, read_identities
 from vetset.wiring.worker import Inherited, WorkerPlan, run_task, runner_of
 
@@ -57,15 +57,10 @@ class Opened:
     audit: Audit
     request: Request
     found: Found
-    lists: Sequence[HashList]
+    lists: tuple[ListFigures, ...]
     fingerprint: str
     key_on_this_machine: bool
     notes: tuple[str, ...] = ()
-
-    @property
-    def list_figures(self) -> tuple[ListFigures, ...]:
-        """The lists as the summary names them."""
-        return tuple(figures_of(hash_list) for hash_list in self.lists)
 
 
 @contextlib.contextmanager
@@ -77,26 +72,16 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     _apart(request, found)
     identities = _identities(request)
     with _opened_lists(request, identities) as (fds, lists):
-        fingerprint = _fingerprint(found, [hash_list.ref for hash_list in lists], request.settings, rules)
+        figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
+        fingerprint = _fingerprint(found, figures, request.settings, rules)
         recipients, notes = _recipients(request)
-        ledger, keys = _run(request, found, lists, fingerprint, recipients, identities, disk)
+        ledger, keys = _run(request, found, figures, fingerprint, recipients, identities, disk)
         with ledger.lock(), _descriptor(keys.to_fd()) as keys_fd:
             ledger.sink.sweep()
-            plan = WorkerPlan(
-                run=request.run.absolute(),
-                dataset_root=found.root,
-                cleaned=request.clean.absolute() if request.clean else None,
-                custodians=recipients,
-                identities=(),
-                list_fds=tuple(Inherited(fd) for fd in fds),
-                keys_fd=Inherited(keys_fd),
-                settings=_shard_settings(request.settings, rules),
-                run_settings=request.settings.run,
-                columns=request.settings.columns,
-            )
+            plan = _plan(request, found, recipients, fds, keys_fd, rules)
             audit = Audit(
                 ledger=ledger,
-                vault=Vault(ledger.sink, keys, recipients),
+                vault=Vault(ledger.sink, keys, recipients, identities),
                 keys=keys,
                 runner=runner_of(plan, disk),
                 run_task=run_task,
@@ -109,7 +94,29 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
             )
             for hash_list in lists:
                 remember(request.config_folder, hash_list.ref)
-            yield Opened(audit, request, found, lists, fingerprint, not request.recipients, notes)
+            yield Opened(audit, request, found, figures, fingerprint, not request.recipients, notes)
+
+
+def _plan(
+    request: Request,
+    found: Found,
+    recipients: tuple[str, ...],
+    fds: Sequence[int],
+    keys_fd: int,
+    rules: tuple[Rule, ...],
+) -> WorkerPlan:
+    """What the workers are built from. A closed run's findings open by the identities, which workers then get too."""
+    return WorkerPlan(
+        run=request.run.absolute(),
+        dataset_root=found.root.absolute(),
+        cleaned=request.clean.absolute() if request.clean else None,
+        custodians=recipients,
+        identities=request.identities,
+        list_fds=tuple(Inherited(fd) for fd in fds),
+        keys_fd=Inherited(keys_fd),
+        settings=_shard_settings(request.settings, rules),
+        reading=request.settings,
+    )
 
 
 def _shard_settings(settings: Settings, rules: tuple[Rule, ...]) -> ShardSettings:
@@ -164,13 +171,15 @@ def _identities(request: Request) -> list[str]:
 
 
 @contextlib.contextmanager
-def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple[list[int], list[HashList]]]:
+def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple[list[int], list[CompiledList]]]:
+    if request.bare:
+        yield [], []
+        return
     if not request.lists:
         raise Stop("no list to compare with", hint="name compiled lists with --lists L.vsl; see `vetset lists compile`")
     fds: list[int] = []
     try:
-        for path in request.lists:
-            fds.append(open_list(path, identities, today=request.now.date()))
+        fds.extend(open_list(path, identities, today=request.now.date()) for path in request.lists)
         lists = [map_list(fd) for fd in fds]
         _must_differ([hash_list.ref for hash_list in lists])
         for hash_list in lists:
@@ -179,6 +188,30 @@ def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _figures_of(hash_list: CompiledList) -> ListFigures:
+    """A list as the summary and run.toml name it."""
+    about = hash_list.about
+    return ListFigures(
+        name=about.name,
+        version=about.version,
+        digest=hash_list.digest,
+        created=about.created,
+        expires=about.expires,
+        source=about.source,
+        purpose=about.purpose,
+        entries=hash_list.counts,
+    )
+
+
+def _figures_known(run: Path) -> tuple[ListFigures, ...]:
+    """The lists that a run was made with, from its run.toml."""
+    _, known = open_run(run)
+    return tuple(
+        ListFigures(**{**item, "entries": {Signal(name): count for name, count in item["entries"].items()}})
+        for item in known["lists"]
+    )
 
 
 def _must_differ(refs: Sequence[ListRef]) -> None:
@@ -211,25 +244,23 @@ def _recipients(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (recipient,), (note,)
 
 
-def _fingerprint(found: Found, refs: Sequence[ListRef], settings: Settings, rules: Sequence[Rule]) -> str:
+def _fingerprint(found: Found, lists: Sequence[ListFigures], settings: Settings, rules: Sequence[Rule]) -> str:
     """Digest over all that decides the results: inputs, settings, words, lists and the code's version."""
-    known = {
+    known: dict[str, Any] = {
         "vetset": __version__,
         "inputs": [[shard.path, shard.size_bytes, shard.probe] for shard in found.shards],
-        "lists": sorted([ref.name, ref.version, ref.digest] for ref in refs),
+        "lists": sorted([item.name, item.version, item.digest] for item in lists),
         "audit": asdict(settings.audit),
         "columns": dict(settings.columns),
-        "rules": [asdict(rule) for rule in rules],
+        "rules": [asdict(replace(rule, words_file="")) for rule in rules],
     }
-    for rule in known["rules"]:
-        rule.pop("words_file")
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _run(
     request: Request,
     found: Found,
-    lists: Sequence[HashList],
+    lists: Sequence[ListFigures],
     fingerprint: str,
     recipients: tuple[str, ...],
     identities: Sequence[str],
@@ -246,16 +277,15 @@ def _run(
             raise Stop("this run seals to other recipients", hint="name the same --recipient as when it was made")
         return ledger, open_keys(ledger, identities)
     keys = new_keys()
-    ledger = create_run(request.run, _run_toml(request, found, lists, fingerprint, recipients), disk)
-    keys.store(ledger.sink, recipients, strict=request.strict)
+    run_toml = _run_toml(request, found, lists, fingerprint, recipients)
+    ledger = create_run(request.run, run_toml, disk, lambda sink: keys.store(sink, recipients, strict=request.strict))
     return ledger, keys
 
 
 def _run_toml(
-    request: Request, found: Found, lists: Sequence[HashList], fingerprint: str, recipients: tuple[str, ...]
+    request: Request, found: Found, lists: Sequence[ListFigures], fingerprint: str, recipients: tuple[str, ...]
 ) -> dict[str, Any]:
     """What RUN says of itself: enough to resume it by its folder alone."""
-    paths = zip(request.lists, lists, strict=True)
     return {
         "schema": 1,
         "vetset": __version__,
@@ -266,7 +296,8 @@ def _run_toml(
         "clean": str(request.clean.absolute()) if request.clean else "",
         "recipients": list(recipients),
         "own_key": not request.recipients,
-        "lists": [{"file": str(path.absolute()), **asdict(hash_list.ref)} for path, hash_list in paths],
+        "list_files": [str(path.absolute()) for path in request.lists],
+        "lists": [asdict(item) for item in lists],
         "settings": _without_words(asdict(request.settings)),
         "inputs": [asdict(shard) for shard in found.shards],
     }
@@ -286,7 +317,7 @@ def request_of(run: Path, *, config_folder: Path, now: datetime, identities: tup
     _, known = open_run(run)
     return Request(
         dataset=known["dataset"],
-        lists=tuple(Path(item["file"]) for item in known["lists"]),
+        lists=tuple(map(Path, known["list_files"])),
         run=run,
         clean=Path(known["clean"]) if known["clean"] else None,
         settings=settings_from(known["settings"]),
@@ -297,6 +328,3 @@ def request_of(run: Path, *, config_folder: Path, now: datetime, identities: tup
         config_folder=config_folder,
         now=now,
     )
-
-
-__all__ = ["Opened", "PolicySettings", "Request", "opened", "request_of"]

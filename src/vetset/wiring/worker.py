@@ -12,13 +12,13 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-from vetset.config import RunSettings
+from vetset.config import Settings
 from vetset.datasets.formats import ByFormat
 from vetset.errors import ShardError, SinkError, Stop, Trouble
 from vetset.hashlists.compiled import map_list
@@ -28,7 +28,7 @@ from vetset.ports import Runner
 from vetset.records import Task, TaskReport
 from vetset.runners.local import Local
 from vetset.runners.serial import Serial
-from vetset.vault import RunKeys, Vault
+from vetset.vault import RunKeys, Vault, read_identities
 
 
 class Inherited:
@@ -53,12 +53,11 @@ class WorkerPlan:
     dataset_root: Path
     cleaned: Path | None
     custodians: tuple[str, ...]
-    identities: tuple[str, ...] = field(repr=False)
+    identities: tuple[Path, ...]
     list_fds: tuple[Inherited, ...]
     keys_fd: Inherited
     settings: work.ShardSettings
-    run_settings: RunSettings
-    columns: Mapping[str, str]
+    reading: Settings
 
 
 _ROOM: list[work.Room] = []  # one a process: what a worker has in hand between its tasks
@@ -90,10 +89,10 @@ def room_of(plan: WorkerPlan, disk: Disk) -> work.Room:
     keys = RunKeys.from_fd(plan.keys_fd.fd)
     return work.Room(
         root=plan.dataset_root,
-        dataset=ByFormat(plan.dataset_root, plan.run_settings, plan.columns),
+        dataset=ByFormat(plan.dataset_root, plan.reading),
         lists=[map_list(inherited.fd) for inherited in plan.list_fds],
         ledger=ledger,
-        vault=Vault(ledger.sink, keys, plan.custodians, plan.identities),
+        vault=Vault(ledger.sink, keys, plan.custodians, read_identities(plan.identities)),
         keys=keys,
         settings=plan.settings,
         cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
@@ -138,8 +137,8 @@ def _place(error: BaseException) -> str:
 def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
     """The runner that the settings name. `disk` is what the workers write through."""
     boot = Boot(plan, disk)
-    if plan.run_settings.runner == "serial":
+    if plan.reading.run.runner == "serial":
         return Serial(boot)
-    if plan.run_settings.runner == "local":
-        return Local(boot, plan.run_settings.workers)
-    raise Stop(f"unknown runner {plan.run_settings.runner!r}", hint="serial (for debugging) or local")
+    if plan.reading.run.runner == "local":
+        return Local(boot, plan.reading.run.workers)
+    raise Stop(f"unknown runner {plan.reading.run.runner!r}", hint="serial (for debugging) or local")

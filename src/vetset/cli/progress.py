@@ -1,0 +1,169 @@
+"""How far a run is, on stderr: a live line on a terminal, a plain line now and then elsewhere.
+
+In it: counting reports, and the words and figures of the line. Not in it: results, which the summary tells.
+Rules: a line holds the stage's name, counts and times, never anything of a shard or a row; a stream that cannot be
+written to ends the progress and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from vetset.records import TaskReport
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+#: Without a terminal, a line at most this often.
+INTERVAL_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class StageCount:
+    """What is done of one stage. Rows and shards that were done before this run count as done, not towards the rate."""
+
+    name: str
+    shards_total: int
+    rows_total: int | None
+    started_seconds: float
+    shards: int = 0
+    rows: int = 0
+    failed: int = 0
+    shards_before: int = 0
+    rows_before: int = 0
+
+    def add(self, report: TaskReport) -> None:
+        """Counts a report; one without seconds is of work done before."""
+        self.shards += 1
+        self.rows += report.rows
+        self.failed += report.trouble is not None
+        if not report.seconds and report.trouble is None:
+            self.shards_before += 1
+            self.rows_before += report.rows
+
+    def rows_per_second(self, elapsed_seconds: float) -> float:
+        """Rows done in this run a second, 0 while there is nothing to tell."""
+        return (self.rows - self.rows_before) / elapsed_seconds if elapsed_seconds > 0 else 0.0
+
+    def seconds_left(self, elapsed_seconds: float) -> float | None:
+        """By rows where their number is known, else by shards; None while nothing was done in this run."""
+        done, left = self.shards - self.shards_before, self.shards_total - self.shards
+        if self.rows_total is not None and not self.failed:  # rows of a failed shard never come
+            done, left = self.rows - self.rows_before, self.rows_total - self.rows
+        return max(left, 0) * elapsed_seconds / done if done > 0 else None
+
+    def line(self, now_seconds: float) -> str:
+        """The stage as it stands."""
+        elapsed = now_seconds - self.started_seconds
+        left = self.seconds_left(elapsed)
+        return ", ".join(
+            [*self._counts(elapsed), f"{clock_face(left)} left" if left is not None else "time left unknown"]
+        )
+
+    def last_line(self, now_seconds: float) -> str:
+        """The stage when it is over."""
+        elapsed = now_seconds - self.started_seconds
+        return ", ".join([*self._counts(elapsed), f"in {clock_face(elapsed)}"])
+
+    def _counts(self, elapsed_seconds: float) -> list[str]:
+        rows = f"{self.rows:,}" if self.rows_total is None else f"{self.rows:,}/{self.rows_total:,}"
+        failed = [f"{self.failed:,} failed"] if self.failed else []
+        rate = f"{self.rows_per_second(elapsed_seconds):,.0f} rows/s"
+        return [f"{self.name}: {self.shards:,}/{self.shards_total:,} shards", *failed, f"{rows} rows", rate]
+
+
+def clock_face(seconds: float) -> str:
+    """Hours, minutes and seconds as 1:02:03, without hours where there are none."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Progress:
+    """A `pipeline.audit.Watcher` that writes to `stream`: live on a terminal, at most every ten seconds elsewhere.
+
+    `clock` gives seconds that never go back. Leaving the context takes a live line away.
+    """
+
+    def __init__(self, stream: TextIO, *, quiet: bool, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._clock = clock
+        self._stage: StageCount | None = None
+        self._live: Live | None = None
+        self._told_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_live()
+
+    def stage(self, name: str, shards_total: int, rows_total: int | None) -> None:
+        """A stage begins; one that was not finished ends without a line."""
+        self._end_live()
+        now = self._clock()
+        self._stage, self._told_seconds = StageCount(name, shards_total, rows_total, now), now
+        if not self._quiet and self._stream.isatty():
+            self._begin_live()
+
+    def advance(self, report: TaskReport) -> None:
+        """A shard of the stage has ended, well or not."""
+        if self._stage is None:
+            return
+        self._stage.add(report)
+        now = self._clock()
+        if self._live is None and now - self._told_seconds >= INTERVAL_SECONDS:
+            self._told_seconds = now
+            self._tell(self._stage.line(now))
+
+    def finish(self) -> None:
+        """The stage is over."""
+        self._end_live()
+        if self._stage is not None:
+            self._tell(self._stage.last_line(self._clock()))
+        self._stage = None
+
+    def _tell(self, line: str) -> None:
+        if self._quiet:
+            return
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except OSError:
+            self._quiet = True
+
+    def _begin_live(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream, highlight=False)
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._live = Live(
+                console=console,
+                get_renderable=self._rendered,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def _end_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            try:
+                live.stop()
+            except OSError:
+                self._quiet = True
+
+    def _rendered(self) -> RenderableType:
+        from rich.text import Text
+
+        line = self._stage.line(self._clock()) if self._stage is not None else ""
+        return Text(line, no_wrap=True, overflow="ellipsis")

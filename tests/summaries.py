@@ -1,0 +1,109 @@
+"""Figures of invented runs for the tests of the summary: read from a vector, and drawn at random."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from vetset.records import CleanOutcome, Column, ScreenOutcome, Signal, UrlForm
+from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
+
+VECTORS = Path(__file__).parent / "vectors" / "summary"
+
+
+def figures_of(case: str) -> Figures:
+    """The figures of a vector."""
+    data: dict[str, Any] = json.loads((VECTORS / case / "figures.json").read_text("utf-8"))
+    data["failed"] = tuple(FailedShard(*item) for item in data["failed"])
+    data["ignored"] = tuple(data["ignored"])
+    data["columns"] = {Column(name): count for name, count in data["columns"].items()}
+    data["lists"] = tuple(_list(item) for item in data["lists"])
+    data["compared"] = tuple(Compared(column, name, Signal(s), n) for column, name, s, n in data["compared"])
+    data["unusable"] = tuple(Unusable(*item) for item in data["unusable"])
+    data["outcomes"] = {ScreenOutcome(name): count for name, count in data["outcomes"].items()}
+    data["cleaned"] = {CleanOutcome(name): count for name, count in data["cleaned"].items()}
+    data["hits_by_signal"] = {(Signal(s), UrlForm(f) if f else None): n for s, f, n in data["hits_by_signal"]}
+    data["hits_uniques"] = Uniques(*data["hits_uniques"])
+    data["removable_uniques"] = Uniques(*data["removable_uniques"])
+    data["noisy"] = tuple(NoisyEntry(*item) for item in data["noisy"])
+    return Figures(**data)
+
+
+def _list(item: dict[str, Any]) -> ListFigures:
+    return ListFigures(**{**item, "entries": {Signal(name): count for name, count in item["entries"].items()}})
+
+
+def run_with(hit: int = 0, expanded: int = 0, held: int = 0, clear: int = 1000, **changes: Any) -> Figures:
+    """A run with these outcomes, one list and one signal, whose books balance; `changes` are fields of `Figures`."""
+    plenty = figures_of("plenty")
+    outcomes = {
+        ScreenOutcome.HIT: hit,
+        ScreenOutcome.EXPANDED: expanded,
+        ScreenOutcome.HELD: held,
+        ScreenOutcome.CLEAR: clear,
+    }
+    removed = hit + expanded
+    simple: dict[str, Any] = {
+        "rows": sum(outcomes.values()),
+        "outcomes": outcomes,
+        "cleaned": {CleanOutcome.REMOVED: removed, CleanOutcome.KEPT: held + clear},
+        "policy": "",
+        "lists": plenty.lists[:1],
+        "compared": (Compared("md5", "alpha", Signal.MD5, sum(outcomes.values())),),
+        "unusable": (),
+        "ignored": (),
+        "hits_by_list": {"alpha": hit},
+        "hits_by_signal": {(Signal.MD5, None): hit},
+        "hits_uniques": Uniques(hit, hit and 1),
+        "removable_uniques": Uniques(removed, hit and 1),
+        "noisy": (),
+        "values_held": min(held, 1),
+        "rounds": min(hit, 1),
+    }
+    return replace(plenty, **(simple | changes))
+
+
+#: Names as an enemy would choose them: markup, control characters, escapes of a terminal, text direction, surrogates.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}{% raw %}",
+    "\x1b[2J\x1b]8;;http://x.invalid\x07link",
+    "line\nfeed\r\ttab\0",
+    "right\u202eleft\u2066\u200b\ufeff",
+    "half \ud800 pair",
+    "</style></title><!--",
+    "=cmd|' /C calc'!A0",
+    "javascript:alert(1)//",
+)
+
+names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=40))
+
+
+@st.composite
+def any_figures(draw: st.DrawFn) -> Figures:
+    """Runs of any size with names of any kind; every count that may vary does."""
+    count = st.integers(0, 12) | st.integers(0, 10**7)
+    hit = draw(count)
+    figures = run_with(
+        hit,
+        draw(count) if hit else 0,
+        draw(count) if hit else 0,
+        draw(count),
+        complete=draw(st.booleans()),
+        dataset=draw(names),
+        failed=tuple(FailedShard(draw(names), draw(names), draw(names)) for _ in range(draw(st.integers(0, 3)))),
+        ignored=tuple(draw(st.lists(names, max_size=4))),
+        noisy=tuple(NoisyEntry(draw(names), draw(st.integers(1, max(hit, 1)))) for _ in range(min(hit, 2))),
+        values_held=draw(count),
+        rounds=draw(st.integers(0, 9)),
+        settings={draw(names): draw(names)},
+    )
+    name = draw(names)
+    listed = replace(figures.lists[0], name=name, source=draw(names), purpose=draw(names), digest=draw(names))
+    compared = (replace(figures.compared[0], list_name=name, values=draw(count)),)
+    return replace(figures, lists=(listed,), compared=compared, hits_by_list={name: hit})
