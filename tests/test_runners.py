@@ -93,7 +93,7 @@ def test_the_contract_finds_a_faulty_runner(check: object, faulty: object, tmp_p
 
 # --- mixtures -----------------------------------------------------------------------------------------------------
 
-DESERVED = {
+DESERVED: dict[str, set[Trouble | None]] = {
     "count": {None},
     "die_once": {None},
     "exit_once": {None},

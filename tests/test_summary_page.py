@@ -86,7 +86,7 @@ def check_self_contained(reader: Reader) -> None:
 
 
 @given(any_figures())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_figures_and_no_names_open_a_way_out(figures: Figures) -> None:
     reader = read(figures)
     check_self_contained(reader)

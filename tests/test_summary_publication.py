@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.summaries import HOSTILE, VECTORS, any_figures, figures_of, run_with
@@ -103,7 +103,6 @@ SECRET = (
 
 
 @given(any_figures())
-@settings(deadline=None)
 def test_no_small_count_is_published(figures: Figures) -> None:
     for path, value in leaves(publish(figures)):
         if path.startswith(SECRET) and not path.endswith((".version", ".verified")):
@@ -111,7 +110,6 @@ def test_no_small_count_is_published(figures: Figures) -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 4), st.integers(0, 3))
-@settings(deadline=None)
 def test_what_is_hidden_decides_nothing_that_is_shown(one: int, other: int, urls: int, more: int) -> None:
     """Two runs that differ in small counts only, over the same rows, give the same bytes, the page's too."""
 
@@ -189,7 +187,6 @@ def test_held_rows_removed_by_policy_stand_with_the_policy() -> None:
 
 
 @given(any_figures())
-@settings(deadline=None)
 def test_published_totals_are_those_of_the_run(figures: Figures) -> None:
     published = publish(figures)
     rows, outcomes, removal = published["rows"], published["outcomes"], published["removal"]
@@ -205,7 +202,6 @@ def test_published_totals_are_those_of_the_run(figures: Figures) -> None:
 
 
 @given(any_figures())
-@settings(deadline=None)
 def test_json_is_canonical_and_the_page_is_made(figures: Figures) -> None:
     published = publish(figures)
     data = to_json(published)

@@ -96,7 +96,7 @@ def test_no_outcome_of_a_small_table_can_be_worked_out(assessed: int, spread_lim
         remove_held=st.booleans(),
     )
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_no_outcome_of_a_larger_table_can_be_worked_out(public: Public) -> None:
     assert pinned(outcome_tables(public)) == {}
 
@@ -160,7 +160,7 @@ def test_no_count_by_list_or_signal_can_be_worked_out(pairs: set[tuple[int, int]
 
 
 @given(st.frozensets(st.sampled_from(PAIRS), min_size=1, max_size=4))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_no_count_by_any_lists_and_signals_can_be_worked_out(pairs: frozenset[tuple[int, int]]) -> None:
     assert pinned(match_tables(pairs, 9)) == {}
 
@@ -265,7 +265,6 @@ def test_where_nearly_every_row_is_found_nothing_is_shown() -> None:
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.booleans())
-@settings(deadline=None)
 def test_no_cell_is_a_small_number_and_published_sums_are_true(
     hit: int, expanded: int, held: int, clear: int, remove_held: bool
 ) -> None:
@@ -282,7 +281,6 @@ def test_no_cell_is_a_small_number_and_published_sums_are_true(
 
 
 @given(st.lists(st.one_of(st.integers(0, 50), st.sampled_from(Hidden)), max_size=5))
-@settings(deadline=None)
 def test_a_sum_says_no_more_than_its_parts(parts: list[int | Hidden]) -> None:
     shown = total(parts)
     hidden = [part for part in parts if isinstance(part, Hidden)]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.summaries import figures_of, run_with
@@ -48,7 +48,6 @@ def runs(draw: st.DrawFn) -> Figures:
 
 
 @given(runs())
-@settings(deadline=None)
 def test_no_sentence_calls_anything_good_or_bad(figures: Figures) -> None:
     text = said(figures)
     assert not NEVER.search(text)
@@ -65,7 +64,6 @@ def test_no_word_of_the_page_does_either() -> None:
 
 
 @given(runs())
-@settings(deadline=None)
 def test_whatever_matches_is_called_unverified(figures: Figures) -> None:
     text = said(figures)
     if figures.outcomes[ScreenOutcome.HIT]:
@@ -76,7 +74,6 @@ def test_whatever_matches_is_called_unverified(figures: Figures) -> None:
 
 
 @given(runs())
-@settings(deadline=None)
 def test_every_claim_names_lists_with_versions_and_what_was_assessed(figures: Figures) -> None:
     text = said(figures)
     assert f"Of {figures.rows:,} row" in text
@@ -87,14 +84,12 @@ def test_every_claim_names_lists_with_versions_and_what_was_assessed(figures: Fi
 
 
 @given(runs())
-@settings(deadline=None)
 def test_an_incomplete_run_says_so_first(figures: Figures) -> None:
     published = publish(figures)
     assert published["sentences"][0].startswith("This run is incomplete") == (not published["complete"])
 
 
 @given(runs(), st.integers(1, 4))
-@settings(deadline=None)
 def test_sentences_know_only_what_is_published(figures: Figures, small: int) -> None:
     """A small count stands in no sentence: with all public numbers far from it, no such number is found."""
     large = run_with(small, clear=70_000, shards_done=80, shards_total=80, expand=figures.expand)

@@ -7,7 +7,8 @@ written to ends the progress and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
@@ -131,13 +132,10 @@ class Progress:
         self._stage = None
 
     def _tell(self, line: str) -> None:
-        if self._quiet:
-            return
-        try:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
-        except OSError:
-            self._quiet = True
+        if not self._quiet:
+            with self._unless_it_breaks():
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
 
     def _begin_live(self) -> None:
         from rich.console import Console
@@ -152,15 +150,21 @@ class Progress:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._live.start()
+            with self._unless_it_breaks():
+                self._live.start(refresh=True)
 
     def _end_live(self) -> None:
         live, self._live = self._live, None
         if live is not None:
-            try:
+            with self._unless_it_breaks():
                 live.stop()
-            except OSError:
-                self._quiet = True
+
+    @contextlib.contextmanager
+    def _unless_it_breaks(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._quiet = True
 
     def _rendered(self) -> RenderableType:
         from rich.text import Text

@@ -56,6 +56,7 @@ def _written(source: ParquetSource, removed: Rows, target: BufferedSink) -> int:
             with no_arrow_message():
                 writer.write_table(table, max(1, table.num_rows))
             written += table.num_rows
+            del table  # or it would stay while the next one is gathered
         first += group.rows
     with no_arrow_message():
         writer.close()

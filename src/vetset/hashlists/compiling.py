@@ -46,7 +46,8 @@ def payload_of(gathered: Gathered, about: About) -> int:
         shapes.append(shape)
     stream = entries.encoded(said)
     layout = Layout(about, tuple(shapes), stream.size if stream else 0)
-    return _written(layout.header(), [*arrays, *([np.frombuffer(stream, np.uint8)] if stream else [])])
+    said_bytes = np.frombuffer(stream or b"", np.uint8)
+    return _written(layout.header(), [*arrays, said_bytes])
 
 
 def check_about(about: About) -> None:
@@ -83,4 +84,5 @@ def _written(header: bytes, arrays: Sequence[Array]) -> int:
         for array in arrays:
             out.seek(-out.tell() % ALIGNMENT_BYTES, os.SEEK_CUR)
             out.write(array.data.cast("B"))
+        out.truncate()
     return memory

@@ -40,6 +40,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _HINT = "save the answer of the service's `entries` call as it is"
 
 Key = tuple[str, str]
+Lines = dict[Element, int]
 
 
 @dataclass(slots=True, repr=False)
@@ -70,7 +71,7 @@ class Pages:
             name = _name(section)
             if name in _SECTIONS:
                 for element in section:
-                    self._read_element(element, lines[element], account)
+                    self._read_element(element, lines, account)
             elif name != "paging":
                 account.count(Reason.UNKNOWN_SIGNAL, lines[section])
         self._last = (account, bool(_text(root, "paging/next")))
@@ -87,13 +88,13 @@ class Pages:
         if self._last and self._last[1]:
             self._last[0].notes.append("the last page given names a next one: the list may lack what stands there")
 
-    def _read_element(self, element: Element, line: int, account: Account) -> None:
-        name = _name(element)
+    def _read_element(self, element: Element, lines: Lines, account: Account) -> None:
+        name, line = _name(element), lines[element]
         time = _time(element)
         if time is None:
             account.count(Reason.BAD_TIMESTAMP, line)
         if name in _ENTRIES:
-            self._read_entry(element, time or _EARLIEST, line, account)
+            self._read_entry(element, time or _EARLIEST, lines, account)
         elif name in _TOMBSTONES:
             key = self._key(element, line, account)
             if time:
@@ -109,10 +110,11 @@ class Pages:
         account.count(Reason.NO_ENTRY_ID, line)
         return f"\x00{account.source}", str(line)
 
-    def _read_entry(self, element: Element, time: datetime, line: int, account: Account) -> None:
+    def _read_entry(self, element: Element, time: datetime, lines: Lines, account: Account) -> None:
+        line = lines[element]
         key = self._key(element, line, account)
         known = self._entries.get(key)
-        values = set(_values(element, line, account))
+        values = set(_values(element, lines, account))
         if known and known.time > time:
             account.count(Reason.SUPERSEDED, line)
         elif known and known.time == time:
@@ -124,7 +126,7 @@ class Pages:
             self._entries[key] = _Version(time, account, line, entry_id, _member(element), values)
 
 
-def _parsed(stream: BinaryIO, source: str) -> tuple[Element, dict[Element, int]]:
+def _parsed(stream: BinaryIO, source: str) -> tuple[Element, Lines]:
     data = stream.read(MAX_PAGE_BYTES + 1)
     if len(data) > MAX_PAGE_BYTES:
         raise Stop(f"{source} is larger than {MAX_PAGE_BYTES:,} bytes", hint="a page holds 1,000 entries; " + _HINT)
@@ -150,7 +152,7 @@ class _LinedBuilder(TreeBuilder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: dict[Element, int] = {}
+        self.lines: Lines = {}
         self.parser: DefusedXMLParser | None = None
 
     def start(self, tag: str, attrs: dict[str, str], /) -> Element:
@@ -160,10 +162,11 @@ class _LinedBuilder(TreeBuilder):
         return element
 
 
-def _values(element: Element, line: int, account: Account) -> Iterator[tuple[Signal, bytes, str]]:
+def _values(element: Element, lines: Lines, account: Account) -> Iterator[tuple[Signal, bytes, str]]:
     """The fingerprints we hold kinds of; all others are counted."""
     category = _text(element, "classification")
     for fingerprint in element.iterfind(f"{_NAMESPACE}fingerprints/*"):
+        line = lines[fingerprint]
         signal = _SIGNALS.get(_name(fingerprint))
         if signal is None:
             known = "href" in fingerprint.attrib
