@@ -16,6 +16,9 @@ from tests.driving import Place
 from tests.oracle import Row, outcomes
 from vetset.config import PolicySettings, Rule
 
+#: A file system in memory where there is one: an audit syncs every product.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
 URLS = [
     "https://a.example/1.jpg",
     "HTTPS://A.example/1.jpg",
@@ -96,7 +99,7 @@ def test_every_row_ends_as_the_oracle_says(
     group: int,
     remove_held: bool,
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         place = Place(Path(folder))
         rows: list[Row] = []
         tables = {}
@@ -147,8 +150,9 @@ def check(
         keep = [
             row for row in range(table.num_rows) if by_row[name, row] not in gone and (name, row) not in policy_rows
         ]
-        cleaned = pq.read_table(place.cleaned / name, partitioning=None)
-        assert cleaned.equals(table.take(keep)) or (cleaned.num_rows == len(keep) and same(cleaned, table.take(keep)))
+        cleaned, rest = pq.read_table(place.cleaned / name, partitioning=None), table.take(pa.array(keep, pa.int64()))
+        assert cleaned.num_rows == len(keep)
+        assert cleaned.equals(rest) or same(cleaned, rest)
         if len(keep) == table.num_rows:
             assert (place.cleaned / name).read_bytes() == (place.dataset / name).read_bytes()
 

@@ -149,11 +149,13 @@ def test_errors_with_a_shard_leak_nothing(scene: Scene) -> None:
     (folder / "truncated.parquet").write_bytes(whole[:-40])
     (folder / "scrambled.parquet").write_bytes(scrambled(whole))
     pq.write_table(wrong_type(rows(3)), folder / "types.parquet")
-    (folder / "bad.jsonl").write_text('{"url": "' + URLS[0] + '", "md5": ["' + DIGESTS[0] + '"]}\n{"url": "' + URLS[1])
+    (folder / "odd.jsonl").write_text(f'{{"url": "{URLS[0]}", "md5": ["{DIGESTS[0]}"]}}\n{{"url": "https://harmless')
     (folder / "bad.csv").write_text(f'url,md5\n"{URLS[0]},{DIGESTS[0]}\n{URLS[1]},x\n')
-    (folder / f"{DIGESTS[2][:4]}.csv").write_bytes(b"url,md5\n\xff\xfe" + URLS[0].encode() + b"\n")
+    (folder / "headless.csv").write_text(f"{URLS[0]},{DIGESTS[0]}\n{URLS[1]},{DIGESTS[1]}\n")
+    (folder / "undecodable.csv").write_bytes(b"url,md5\n\xff\xfe," + DIGESTS[0].encode() + b"\n")
     ran = scene.audit("--json")
     assert ran.status == 3
+    assert ran.output.count(b": failed in ") == 5
     scene.check(
         ran, scene.vetset("status", scene.place.run), scene.vetset("retry", scene.place.run, "--only", "failed")
     )

@@ -58,7 +58,13 @@ def test_one_key_may_have_several_entries(tmp_path: Path) -> None:
 def test_faults_have_the_line_where_the_record_starts(tmp_path: Path) -> None:
     lines = ["md5,sha1,note", f"{ONE},,", ",,", f'{ONE}0,{SHA1},"two\nlines"', f"x,{SHA1}", "", '"a"b,,', f"{TWO}"]
     gathered = gathered_from(tmp_path, "\n".join(lines), suffix=".csv")
-    assert faults_of(gathered) == {"no_value": [3], "wrong_length": [4], "not_hex": [6], "bad_csv": [8]}
+    assert faults_of(gathered) == {
+        "no_value": [3],
+        "wrong_length": [4],
+        "spans_lines": [4],
+        "not_hex": [6],
+        "bad_csv": [8],
+    }
     assert gathered.accounts[0].taken == 4
 
 
@@ -71,15 +77,21 @@ def test_undecodable_bytes_are_faults_of_their_cell(tmp_path: Path) -> None:
 
 def test_a_url_with_a_line_break_is_none(tmp_path: Path) -> None:
     gathered = gathered_from(tmp_path, 'url\n"http://a.example/\nb"\nhttp://b.example/\n', suffix=".csv")
-    assert faults_of(gathered) == {"line_break": [2]}
+    assert faults_of(gathered) == {"line_break": [2], "spans_lines": [2]}
     assert gathered.accounts[0].taken == 1
 
 
-@pytest.mark.parametrize("rest", [f"{ONE},\n", f'{ONE},"\n"{TWO},x"y\n'])
+@pytest.mark.parametrize("rest", [f"{ONE},\n", f'{ONE},"x\n{TWO}\n'])
 def test_a_quote_that_would_swallow_lines_stops(tmp_path: Path, rest: str) -> None:
     with pytest.raises(Stop, match="a quote that opens in line 3 is not closed") as stop:
         gathered_from(tmp_path, f'md5,note\n{TWO},\n{ONE},"open\n{rest}{TWO},\n', suffix=".csv")
     assert not leaks(str(stop.value).encode(), [ONE.encode(), TWO.encode()])
+
+
+def test_lines_that_a_stray_quote_hides_are_named(tmp_path: Path) -> None:
+    gathered = gathered_from(tmp_path, f'md5,note\n{TWO},"open\n{ONE},"\n', suffix=".csv")
+    assert faults_of(gathered) == {"spans_lines": [2]}
+    assert gathered.accounts[0].taken == 1
 
 
 def test_a_line_without_end_stops(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -38,11 +39,18 @@ class Terminal(io.StringIO):
 class Broken(io.StringIO):
     """A stream whose reader went away."""
 
+    error_number = errno.EPIPE
     writes = 0
 
     def write(self, text: str) -> int:
         self.writes += 1
-        raise BrokenPipeError(errno.EPIPE, f"nobody reads {len(text)} characters")
+        raise OSError(self.error_number, f"nobody reads {len(text)} characters")
+
+
+class BrokenTerminal(Broken, Terminal):
+    """A terminal that hung up."""
+
+    error_number = errno.EIO
 
 
 def report(rows: int = 100, *, seconds: float = 1.0, trouble: str | None = None) -> TaskReport:
@@ -165,10 +173,6 @@ def test_quiet_says_nothing_at_all(stream: io.StringIO) -> None:
         progress.advance(report())
         progress.finish()
     assert stream.getvalue() == ""
-
-
-class BrokenTerminal(Broken, Terminal):
-    """A terminal that hung up."""
 
 
 @pytest.mark.parametrize("stream", [Broken(), BrokenTerminal()])
@@ -325,7 +329,16 @@ def test_a_real_terminal_shows_the_line() -> None:
         progress.stage("screen", 2, None)
         progress.advance(report(7))
         progress.finish()
-        shown = os.read(leader, 65536).decode()
-    os.close(leader)
+    shown = everything_from(leader)
     assert "screen: 0/2 shards" in shown
+    assert "screen: 1/2 shards, 7 rows" in shown
     assert CANARY not in shown
+
+
+def everything_from(leader: int) -> str:
+    """What a terminal was sent; reading past that is EIO once the other side is closed."""
+    parts = []
+    with os.fdopen(leader, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
+        while part := terminal.read(65536):
+            parts.append(part)
+    return b"".join(parts).decode()

@@ -164,7 +164,7 @@ class Progress:
         try:
             yield
         except OSError:
-            self._quiet = True
+            self._quiet, self._live = True, None
 
     def _rendered(self) -> RenderableType:
         from rich.text import Text

@@ -17,7 +17,7 @@ MAX_LINES_KEPT = 20
 class Reason(StrEnum):
     """What is wrong with a line, and why something is not in the list though nothing is wrong with it.
 
-    An entry with `bad_timestamp` or `no_entry_id` is taken all the same: its values are sound.
+    An entry with `bad_timestamp` or `no_entry_id`, and a CSV record that `spans_lines`, are taken all the same.
     """
 
     NOT_UTF8 = "not_utf8"
@@ -29,6 +29,7 @@ class Reason(StrEnum):
     LINE_BREAK = "line_break"
     NO_URL_FORM = "no_url_form"
     BAD_CSV = "bad_csv"
+    SPANS_LINES = "spans_lines"
     BAD_TIMESTAMP = "bad_timestamp"
     NO_ENTRY_ID = "no_entry_id"
 

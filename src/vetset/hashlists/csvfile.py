@@ -77,13 +77,13 @@ def _folded(header: str) -> str:
 
 def read_csv(stream: BinaryIO, account: Account, gathered: Gathered, columns: ColumnMap | None) -> None:
     """Reads a CSV file with a header line, separated by comma, semicolon or tab; without a map by its own names."""
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    lines = _lines(text, account.source)
-    first = next(lines, "")
-    delimiter = max(_DELIMITERS, key=first.count)
-    row_of = _row_reader(_header(first, delimiter), columns, account.source)
-    for line_number, row in _records(lines, delimiter, account):
-        row_of(row, line_number, account, gathered)
+    with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        lines = _lines(text, account.source)
+        first = next(lines, "")
+        delimiter = max(_DELIMITERS, key=first.count)
+        row_of = _row_reader(_header(first, delimiter), columns, account.source)
+        for line_number, row in _records(lines, delimiter, account):
+            row_of(row, line_number, account, gathered)
 
 
 def _lines(text: io.TextIOWrapper, source: str) -> Iterator[str]:
@@ -117,6 +117,8 @@ def _records(lines: Iterator[str], delimiter: str, account: Account) -> Iterator
             continue
         if row is None:
             return
+        if reader.line_num > before + 1:  # as CSV allows; but a stray quote looks the same, and hides what it spans
+            account.count(Reason.SPANS_LINES, before + 2)
         yield before + 2, row
 
 

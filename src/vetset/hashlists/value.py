@@ -20,7 +20,6 @@ MAX_VALUE_BYTES = 64 * 1024
 _BLANK = b" \t\r\n"
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 _SHA1_BASE32 = re.compile(rb"[A-Za-z2-7]{32}")  # RFC 4648 §6: 20 bytes are 32 characters without padding
-_PHOTODNA_BASE64_CHARACTERS = 192
 
 
 def value_of(signal: Signal, text: bytes) -> bytes | Reason:
@@ -51,16 +50,19 @@ def _url(text: bytes) -> bytes | Reason:
 
 
 def _other_spelling(signal: Signal, text: bytes) -> bytes | Reason:
-    if _HEX.fullmatch(text):  # an md5 among sha1 is no base32, though its characters might do
+    if signal is Signal.PHOTODNA:
+        return _photodna(text)
+    # An md5 among sha1 is no base32 though its characters may do; a real one is all hex digits once in 10^13.
+    if _HEX.fullmatch(text):
         return Reason.WRONG_LENGTH
     if signal is Signal.SHA1 and _SHA1_BASE32.fullmatch(text):
         return base64.b32decode(text.upper())
-    return _photodna(text) if signal is Signal.PHOTODNA else Reason.NOT_HEX
+    return Reason.NOT_HEX
 
 
 def _photodna(text: bytes) -> bytes | Reason:
     try:
         value = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
-        return Reason.NOT_BASE64
-    return value if len(text) == _PHOTODNA_BASE64_CHARACTERS else Reason.WRONG_LENGTH
+        return Reason.WRONG_LENGTH if _HEX.fullmatch(text) else Reason.NOT_BASE64
+    return value if len(value) == WIDTH_BYTES[Signal.PHOTODNA] else Reason.WRONG_LENGTH
