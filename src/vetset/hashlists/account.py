@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NO_ENTRY_ID = "no_entry_id"
 
     UNKNOWN_SIGNAL = "unknown_signal"
+    UNKNOWN_ELEMENT = "unknown_element"
     BY_REFERENCE = "by_reference"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"

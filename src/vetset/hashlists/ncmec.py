@@ -73,7 +73,7 @@ class Pages:
                 for element in section:
                     self._read_element(element, lines, account)
             elif name != "paging":
-                account.count(Reason.UNKNOWN_SIGNAL, lines[section])
+                account.count(Reason.UNKNOWN_ELEMENT, lines[section])
         self._last = (account, bool(_text(root, "paging/next")))
 
     def finish(self) -> None:
@@ -100,7 +100,7 @@ class Pages:
             if time:
                 self._tombstones[key] = max(time, self._tombstones.get(key, time))
         else:
-            account.count(Reason.UNKNOWN_SIGNAL, line)
+            account.count(Reason.UNKNOWN_ELEMENT, line)
 
     def _key(self, element: Element, line: int, account: Account) -> Key:
         """Member id and entry id; an entry that lacks one is nobody's namesake, and cannot be withdrawn."""

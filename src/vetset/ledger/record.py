@@ -144,6 +144,12 @@ class Ledger:
                 _sidecar_damaged(name)
         return found
 
+    def failed_steps(self) -> list[str]:
+        """The steps at which some shard failed and was not done since."""
+        folder = self.root / "sidecar/failures"
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return [step for step in found if self._shards(f"sidecar/failures/{step}")]
+
     def _sidecar(self, name: str) -> dict[str, Any] | None:
         data = _read(self.root / name)
         try:

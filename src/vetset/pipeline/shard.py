@@ -93,6 +93,8 @@ def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifes
         return None
     if manifest.attempt < task.attempt or manifest.previous != _previous(ledger, task):
         return None
+    if task.stage != "index" and not (ledger.root / f"vault/{task.step}/{task.shard.id}.age").is_file():
+        return None
     if cleaned is not None and task.stage == "clean" and not _stands(cleaned, manifest.products[CLEANED]):
         return None
     return manifest

@@ -205,11 +205,16 @@ def _begin(boot: Boot, coordinator_pid: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != coordinator_pid:  # it died before the line above, which then waits in vain
         os._exit(1)
-    _prctl(_PR_SET_DUMPABLE, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_dumps()
     pa.set_cpu_count(1)  # parallelism is by shards
     pa.set_io_thread_count(1)
     _WAITING.append(boot)
+
+
+def forbid_dumps() -> None:
+    """No core dump of this process, and no other process of the user may read its memory: it holds keys and lists."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _prctl(option: int, value: int) -> None:

@@ -5,6 +5,7 @@ In it: the verbs in order around an opened run, and the summary at the end. Not 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vetset import summary
+from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import Disk, Failure, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained
@@ -20,6 +22,7 @@ from vetset.pipeline.shard import held_rows
 from vetset.records import ScreenOutcome, Shard, Task, TaskReport
 from vetset.vault import Vault, open_keys, read_identities
 from vetset.wiring.opening import Opened, Request, opened
+from vetset.wiring.worker import SINK_HINT, sink_words
 
 Clock = Callable[[], float]
 
@@ -50,7 +53,7 @@ def go_on(
 ) -> Result:
     """Runs the verbs up to `until` (screen, expand, clean). `only` names the failures to try again; the rest stay."""
     started = clock()
-    with opened(request, watcher, disk) as run:
+    with _as_stops(), opened(request, watcher, disk) as run:
         work = run.audit
         if only and not _leave_failed(work, only):
             return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))
@@ -68,17 +71,31 @@ def go_on(
 def clean(request: Request, watcher: Watcher, clock: Clock) -> Result:
     """Writes the cleaned dataset of a run whose findings are settled; needs no list, so they may have expired."""
     started = clock()
-    with opened(replace(request, bare=True), watcher) as run:
+    with _as_stops(), opened(replace(request, bare=True), watcher) as run:
         basis = run.audit.settled_on()
         run.audit.clean(basis)
         return _concluded(run, basis, clock() - started)
+
+
+@contextlib.contextmanager
+def _as_stops() -> Iterator[None]:
+    """Trouble that reaches the coordinator ends the command with words for the operator."""
+    try:
+        yield
+    except SinkError as error:
+        raise Stop(sink_words(error), hint=SINK_HINT) from None
+    except ShardError as error:
+        raise Stop(
+            f"{error.trouble.replace('_', ' ')}: {error.detail}",
+            hint="remove the damaged file and run again with --resume: its step is then done again",
+        ) from None
 
 
 def _leave_failed(work: Audit, only: Sequence[str]) -> int:
     """Leaves the shards whose failure is not among `only` as they are; answers how many are tried again."""
     by_id = {shard.id: shard for shard in work.shards}
     chosen = 0
-    for step in STEPS:
+    for step in work.ledger.failed_steps():
         for shard_id, failure in work.ledger.failures(step).items():
             if failure.trouble in only or "failed" in only:
                 chosen += 1
@@ -87,12 +104,13 @@ def _leave_failed(work: Audit, only: Sequence[str]) -> int:
     return chosen
 
 
-#: Steps at which a shard may have failed, in order; rounds of expand are found by their folders.
+#: The steps that every shard goes through; rounds of expand come between.
 STEPS = ("index", "screen", "expand", "clean")
 
 
 def _report_of(step: str, shard: Shard, failure: Failure) -> TaskReport:
-    task = Task(step, shard, attempt=failure.attempt)
+    stage, _, number = step.partition("-")
+    task = Task(stage, shard, int(number or 0), failure.attempt)
     return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
 
 
@@ -159,7 +177,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     ledger, known = open_run(run)
     shards = len(known["inputs"])
     steps = {step: len(list(ledger.manifests(step))) for step in STEPS}
-    failures = {step: dict(ledger.failures(step)) for step in STEPS}
+    failures = {step: dict(ledger.failures(step)) for step in ledger.failed_steps()}
     problems = ledger.verify() if verify else []
     state: dict[str, Any] = {
         "run": str(run),

@@ -27,6 +27,7 @@ from vetset.ledger import Disk, Ledger, Sink, create_run, open_run
 from vetset.pipeline.audit import Audit, Watcher
 from vetset.pipeline.shard import ShardSettings
 from vetset.records import ListRef, Signal
+from vetset.runners.local import forbid_dumps
 from vetset.summary import ListFigures
 from vetset.vault import RunKeys, Vault, check_recipients, custodian, new_keys, open_keys, read_identities
 from vetset.wiring.worker import Inherited, WorkerPlan, run_task, runner_of
@@ -67,6 +68,7 @@ class Opened:
 def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iterator[Opened]:
     """Opens everything a run needs, makes or resumes the run, and holds its lock."""
     disk = disk or Disk()
+    forbid_dumps()
     rules = resolved_rules(request.settings.policy)
     found = find_shards(request.dataset)
     _apart(request, found)

@@ -107,7 +107,7 @@ def run_task(task: Task) -> TaskReport:
     except Stop as stop:
         return TaskReport(task, stop=stop.message, hint=stop.hint)
     except SinkError as error:
-        return TaskReport(task, stop=_sink_words(error), hint=SINK_HINT)
+        return TaskReport(task, stop=sink_words(error), hint=SINK_HINT)
     except ShardError as error:
         return TaskReport(task, trouble=error.trouble.value, detail=error.detail, place=_place(error))
     except MemoryError as error:
@@ -121,7 +121,8 @@ def run_task(task: Task) -> TaskReport:
 SINK_HINT = "free space or mend the device, then run the same command with --resume; nothing done so far is lost"
 
 
-def _sink_words(error: SinkError) -> str:
+def sink_words(error: SinkError) -> str:
+    """A refused write, for a person."""
     return f"cannot {error.action} {error.name}: {os.strerror(error.error_number)}"
 
 
