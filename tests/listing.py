@@ -102,7 +102,8 @@ def table_of(held: CompiledList, signal: Signal, form: UrlForm | None = None) ->
 def positions(table: Table, values: Sequence[bytes]) -> list[int]:
     """Positions of values in a table, as the kernels find them."""
     data = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), table.width_bytes)
-    return kernels.positions_in(table, kernels.Digests(data, np.ones(len(values), np.bool_))).tolist()
+    found: list[int] = kernels.positions_in(table, kernels.Digests(data, np.ones(len(values), np.bool_))).tolist()
+    return found
 
 
 def said_of(held: CompiledList, signal: Signal, value: bytes, form: UrlForm | None = None) -> set[ListEntry]:

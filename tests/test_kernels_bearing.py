@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.batches import EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings, sealed
+from tests.batches import CANARY, EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings, sealed
 from vetset import kernels
-from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Sealed, Signal
+from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, ListEntry, Match, Sealed, Signal
 
 KEY = b"k" * 32
 OTHER_KEY = b"o" * 32
@@ -116,6 +116,20 @@ def test_a_values_name_tells_column_and_value(column: Column, value: bytes, othe
     assert (kernels.name_of(one, KEY) == kernels.name_of(two, KEY)) == ((column, value) == (other, other_value))
     assert kernels.name_of(one, KEY) != kernels.name_of(one, OTHER_KEY)
     assert len(bytes.fromhex(kernels.name_of(one, KEY))) == 16
+
+
+def test_an_entrys_name_is_opaque_keyed_and_the_same_for_every_row_it_hit() -> None:
+    def match(name: str = "list", signal: Signal = Signal.MD5, key: bytes = CANARY, entry: str = "") -> Match:
+        return Match(name, 1, signal, None, Sealed(key), ListEntry(entry))
+
+    named = kernels.entry_name_of(match(), KEY)
+    assert kernels.entry_name_of(match(entry="said otherwise"), KEY) == named
+    others = [match("other"), match(signal=Signal.SHA1), match(key=CANARY + b"0")]
+    assert (
+        len({named, kernels.entry_name_of(match(), OTHER_KEY), *(kernels.entry_name_of(m, KEY) for m in others)}) == 5
+    )
+    assert len(bytes.fromhex(named)) == 8
+    assert CANARY.hex() not in named
 
 
 @given(st.binary(max_size=5), st.binary(max_size=5))

@@ -149,6 +149,15 @@ def test_failures_are_kept_until_they_are_cleared(ledger: Ledger) -> None:
     assert ledger.failures("clean") == {}
 
 
+def test_steps_with_a_failure_are_known_until_it_is_cleared(ledger: Ledger) -> None:
+    assert ledger.failed_steps() == []
+    ledger.record_failure("screen", "a", 1, "unreadable", "", "")
+    ledger.record_failure("expand-2", "a", 1, "unreadable", "", "")
+    assert ledger.failed_steps() == ["expand-2", "screen"]
+    ledger.clear_failure("screen", "a")
+    assert ledger.failed_steps() == ["expand-2"]
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"attempt":1}', b'{"url":"x"}', b"[" * 100_000])
 def test_a_damaged_failure_stops_without_showing_it(ledger: Ledger, data: bytes) -> None:
     ledger.sink.put("sidecar/failures/screen/a.json", data)

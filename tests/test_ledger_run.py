@@ -61,8 +61,9 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "file" / "below", "cannot")
 
 
-def test_a_parent_that_takes_nothing_is_a_stop() -> None:
+def test_a_parent_that_takes_nothing_is_a_stop(tmp_path: Path) -> None:
     refused(Path("/proc/vetset-run"), "cannot make the run")
+    refused(tmp_path / ("r" * 300), "cannot make the run")
 
 
 def test_an_empty_folder_and_missing_parents_will_do(tmp_path: Path) -> None:
@@ -122,6 +123,15 @@ def test_what_is_no_run_cannot_be_opened(tmp_path: Path) -> None:
             open_run(root)
         with pytest.raises(Stop, match="is not a run"):
             _ = Ledger(root).run_digest
+
+
+def test_nor_can_what_the_system_will_not_read(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").mkdir()
+    for root in (tmp_path, tmp_path / ("r" * 300)):
+        with pytest.raises(Stop, match="cannot read"):
+            open_run(root)
+    with pytest.raises(Stop, match="is not a run"):
+        open_run(Path("/dev/null"))
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"a = ", b"[[[", b"a = 1\na = 2\n"])

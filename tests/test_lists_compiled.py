@@ -242,7 +242,7 @@ def test_neither_a_list_nor_its_parts_show_themselves(tmp_path: Path) -> None:
     read_sources([source], gathered)
     told = f"{held!r} {held.tables!r} {held.tables[0]!r} {gathered!r} {gathered.keys!r}"
     assert "anary" not in told
-    assert "90" not in told  # 0x5a, as numpy would print it
+    assert "90, 90" not in told  # 0x5a, as numpy and lists print it
     assert "5a5a" not in told.lower()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -192,8 +193,8 @@ def test_other_maps_stop_and_say_what_a_map_is(tmp_path: Path, text: str, messag
     assert stop.value.hint
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_a_map_that_cannot_be_read_stops(tmp_path: Path, make) -> None:
+@pytest.mark.parametrize("make", [lambda _: None, lambda path: path.mkdir()])
+def test_a_map_that_cannot_be_read_stops(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "map.toml")
     with pytest.raises(Stop, match="cannot read --map"):
         read_map(tmp_path / "map.toml")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.listing import CREATED, folder, keys_of, leaks, opened, said_of
 from vetset.errors import Stop
 from vetset.hashlists import ncmec
+from vetset.hashlists.account import Reason
 from vetset.hashlists.compiled import compile_list
 from vetset.hashlists.file import read_sources
 from vetset.hashlists.gathering import Gathered
@@ -148,7 +149,7 @@ def test_a_tombstone_withdraws_what_is_not_newer(
     gathered = gathered_from(tmp_path, *(reversed(pages) if order else pages))
     assert md5s(gathered) == ({TWO} if withdrawn else {ONE, TWO})
     account = gathered.accounts[1 if order else 0]
-    assert account.faults == ({"withdrawn": 1} if withdrawn else {})
+    assert dict(account.faults) == ({Reason.WITHDRAWN: 1} if withdrawn else {})
     assert account.taken == (1 if withdrawn else 2)
 
 
@@ -167,7 +168,7 @@ def test_of_an_entrys_versions_the_newest_counts(tmp_path: Path, order: tuple[in
     versions = [entry("e", EARLY, ONE), entry("e", LATE, TWO), entry("e", MIDDLE, "03" * 16)]
     gathered = gathered_from(tmp_path, *(page(versions[number]) for number in order))
     assert md5s(gathered) == {TWO}
-    assert sum(account.faults["superseded"] for account in gathered.accounts) == 2
+    assert sum(account.faults[Reason.SUPERSEDED] for account in gathered.accounts) == 2
 
 
 def test_versions_of_the_same_time_count_together(tmp_path: Path) -> None:
@@ -210,7 +211,9 @@ EVENTS = st.lists(st.tuples(KEYS, TIMES, st.none() | st.integers(0, 3)), max_siz
 
 @settings(max_examples=60)
 @given(events=EVENTS, cuts=st.integers(1, 3), data=st.data())
-def test_what_stands_is_what_the_rule_says_in_any_order(events, cuts: int, data: st.DataObject) -> None:
+def test_what_stands_is_what_the_rule_says_in_any_order(
+    events: list[tuple[tuple[str, str], int, int | None]], cuts: int, data: st.DataObject
+) -> None:
     wanted: set[str] = set()
     for key in {key for key, _, _ in events}:
         versions = [(time, value) for name, time, value in events if name == key and value is not None]

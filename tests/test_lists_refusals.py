@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -34,14 +34,18 @@ def list_bytes(place: Path, **options: object) -> bytes:
 
 def refusal(path: Path, identities: tuple[str, ...] = (), today: date | None = TODAY) -> Stop:
     """The Stop of a refused list, which names no value, has a hint, and leaves no descriptor open."""
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     stop = caught(path, identities, today)
     assert stop.hint
     assert stop.__cause__ is None
     assert not leaks(f"{stop!r} {stop.message} {stop.hint} {stop.__context__!r}".encode(), CANARIES)
     stop.__context__ = None  # its frames too hold mappings
-    assert os.listdir("/proc/self/fd") == before
+    assert descriptors() == before
     return stop
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 def caught(path: Path, identities: tuple[str, ...], today: date | None) -> Stop:
@@ -165,8 +169,8 @@ def test_what_is_no_list_is_refused(tmp_path: Path, contents: bytes) -> None:
     assert "is not a compiled list" in refusal(path).message
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_what_cannot_be_read_is_refused(tmp_path: Path, make) -> None:
+@pytest.mark.parametrize("make", [lambda _: None, lambda path: path.mkdir()])
+def test_what_cannot_be_read_is_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "list.vsl")
     assert "cannot read the list" in refusal(tmp_path / "list.vsl").message
 
@@ -302,7 +306,7 @@ def stream_of(positions: list[int | None], schema: pa.Schema = entries.SCHEMA, b
     with pa.ipc.new_stream(sink, schema) as writer:
         for _ in range(batches):
             writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 OTHER_SCHEMA = pa.schema(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.listing import faults_of, folder, gathered_from, keys_of
 from vetset import kernels
 from vetset.errors import Stop
 from vetset.hashlists import file
+from vetset.hashlists.csvfile import ColumnMap
 from vetset.hashlists.file import Format, format_of, plain_hex, read_sources
 from vetset.hashlists.gathering import Gathered
 from vetset.hashlists.value import MAX_VALUE_BYTES
@@ -221,8 +223,8 @@ def test_a_name_that_tells_nothing_stops(name: str) -> None:
     assert "--format" in stop.value.hint
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_what_cannot_be_read_stops(tmp_path: Path, make) -> None:
+@pytest.mark.parametrize("make", [lambda _: None, lambda path: path.mkdir()])
+def test_what_cannot_be_read_stops(tmp_path: Path, make: Callable[[Path], object]) -> None:
     path = tmp_path / "gone.txt"
     make(path)
     with pytest.raises(Stop, match=r"cannot read .*gone\.txt"):
@@ -235,7 +237,7 @@ def test_options_without_use_stop(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="--signal is of no use"):
         read_sources([path], Gathered(), signal=Signal.MD5)
     with pytest.raises(Stop, match="--map is of no use"):
-        read_sources([tmp_path / "a.txt"], Gathered(), columns=file.ColumnMap({Signal.MD5: "a"}, {}))
+        read_sources([tmp_path / "a.txt"], Gathered(), columns=ColumnMap({Signal.MD5: "a"}, {}))
 
 
 def test_a_pipe_is_a_source_too(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -31,15 +32,15 @@ def test_hex_of_any_case_is_the_digest(signal: Signal, data: st.DataObject) -> N
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: b"", Reason.NO_VALUE),
-        (lambda text: b" \t", Reason.NO_VALUE),
+        (lambda _: b"", Reason.NO_VALUE),
+        (lambda _: b" \t", Reason.NO_VALUE),
         (lambda text: text[:-1], Reason.WRONG_LENGTH),
         (lambda text: text + b"0", Reason.WRONG_LENGTH),
         (lambda text: text + b"00", Reason.WRONG_LENGTH),
-        (lambda text: b"a" * (MAX_VALUE_BYTES + 1), Reason.TOO_LONG),
+        (lambda _: b"a" * (MAX_VALUE_BYTES + 1), Reason.TOO_LONG),
     ],
 )
-def test_digests_of_another_length_are_none(signal: Signal, change, reason: Reason) -> None:
+def test_digests_of_another_length_are_none(signal: Signal, change: Callable[[bytes], bytes], reason: Reason) -> None:
     assert value_of(signal, change(b"ab" * WIDTH_BYTES[signal])) == reason
 
 

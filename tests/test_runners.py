@@ -170,7 +170,8 @@ def test_an_exception_becomes_a_code_without_its_message(error: Exception, troub
         raise error
 
     report = reported(raising, task)
-    assert report == TaskReport(task, trouble=trouble.value)
+    assert report == TaskReport(task, trouble=trouble.value, place=report.place)
+    assert report.place.startswith(f"{type(error).__name__} at test_runners.py:")
     assert CANARY not in repr(report)
 
 

@@ -152,6 +152,18 @@ def test_every_match_of_every_list_is_kept() -> None:
     assert [match.key.unseal() for match in hit.matches[:1]] == [MD5]
 
 
+class SilentList(MemoryList):
+    """A list that holds keys and says nothing of them."""
+
+    def entries(self, table: int, position: int) -> Sequence[ListEntry]:
+        return super().entries(table, position)[:0]
+
+
+def test_a_key_of_which_the_list_says_nothing_is_a_hit_all_the_same() -> None:
+    (hit,) = screened(batch(md5=[hexed(MD5)]), SilentList("silent", 1, {Signal.MD5: {MD5: []}})).onward.hits
+    assert [keys_of(match) for match in hit.matches] == [("silent", Signal.MD5, None, "")]
+
+
 def test_one_entry_hits_every_row_that_bears_it() -> None:
     rows = batch(md5=[hexed(MD5)] * 3, url=[URL, None, b"http://b/"])
     result = screened(rows, MemoryList("list", 1, {Signal.MD5: {MD5: [ListEntry("a")]}}))
@@ -224,11 +236,13 @@ def test_blank_and_malformed_are_two_things() -> None:
 
 def test_the_small_table_says_all_of_it_in_order() -> None:
     rows = batch(md5=[None, b"bad", hexed(MD5)], sha1=[hexed(SHA1)] * 3)
-    result = screened(rows, listed(Signal.SHA1, name="b"), listed(Signal.MD5, name="b"), listed(Signal.MD5, name="a"))
+    lists = [listed(signal, name=name) for name in ("b", "a") for signal in (Signal.SHA1, Signal.MD5)]
+    result = screened(rows, *lists)
     lines = [tuple(line.values()) for line in table_of(result.onward).to_pylist()]
     assert lines == [
         ("md5", "a", "md5", 1, None, None),
         ("md5", "b", "md5", 1, None, None),
+        ("sha1", "a", "sha1", 3, None, None),
         ("sha1", "b", "sha1", 3, None, None),
         ("md5", None, None, None, 1, 1),
         ("sha1", None, None, None, 0, 0),

@@ -1,4 +1,4 @@
-"""The command `demo`."""
+"""The command `demo`: its options and its exit status. The demo itself is `vetset.demo`."""
 
 from __future__ import annotations
 

@@ -88,6 +88,11 @@ class Disk:
                 path.unlink()
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False too where the system will not say, so that making it brings out the reason."""
+    return os.path.isdir(path)  # noqa: PTH112 - the path's own method raises for names that are too long
+
+
 @contextlib.contextmanager
 def _operation(action: str, name: str) -> Iterator[None]:
     try:

@@ -50,7 +50,7 @@ class Ledger:
     @cached_property
     def run_digest(self) -> str:
         """SHA-256 of run.toml in hex. Raises Stop if there is none."""
-        data = _read(self.root / RUN_TOML)
+        data = read_file(self.root / RUN_TOML)
         if data is None:
             raise not_a_run(self.root)
         return hashlib.sha256(data).hexdigest()
@@ -99,7 +99,7 @@ class Ledger:
 
     def _manifest(self, step: str, shard_id: str) -> Manifest | None:
         name = f"manifests/{step}/{shard_id}.json"
-        data = _read(self.root / name)
+        data = read_file(self.root / name)
         return None if data is None else Manifest.from_bytes(data, name)
 
     def _must_have(self, step: str, shard_id: str) -> Manifest:
@@ -113,7 +113,7 @@ class Ledger:
         return not product.in_run or (path.is_file() and path.stat().st_size == product.bytes)
 
     def _put_unless_same(self, name: str, data: bytes) -> None:
-        if _read(self.root / name) != data:
+        if read_file(self.root / name) != data:
             self.sink.put(name, data)
 
     # --- beside the manifests --------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Ledger:
         return [step for step in found if self._shards(f"sidecar/failures/{step}")]
 
     def _sidecar(self, name: str) -> dict[str, Any] | None:
-        data = _read(self.root / name)
+        data = read_file(self.root / name)
         try:
             tree = None if data is None else json.loads(data)
         except (ValueError, RecursionError):
@@ -185,7 +185,7 @@ class Ledger:
         """The lock's file, made if a copy of the run came without it; never replaced, or two could hold it."""
         path, disk = self.root / LOCK, self.sink.disk
         try:
-            if not path.exists():
+            if not os.path.lexists(path):
                 disk.close(disk.create(path, name=LOCK), name=LOCK)
         except SinkError as error:
             if error.error_number != errno.EEXIST:
@@ -209,11 +209,11 @@ def _sidecar_damaged(name: str) -> NoReturn:
     raise Stop(f"{name} is damaged", hint="delete that file: no result rests on it") from None
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
     """A file's bytes, None if it is not there. Raises Stop if it cannot be read."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise Stop(f"cannot read {path}: {error.strerror}", hint="check its permissions and the device") from None

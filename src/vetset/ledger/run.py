@@ -18,7 +18,7 @@ import tomli_w
 
 from vetset.errors import SinkError, Stop
 from vetset.ledger.disk import Disk
-from vetset.ledger.record import LOCK, RUN_TOML, Ledger, not_a_run
+from vetset.ledger.record import LOCK, RUN_TOML, Ledger, not_a_run, read_file
 from vetset.ledger.sink import PARTIAL, Sink
 
 #: What an unfinished making of a run may have left; it holds nothing yet, so it is made anew.
@@ -49,16 +49,14 @@ def create_run(
 
 def open_run(root: Path, disk: Disk | None = None) -> tuple[Ledger, dict[str, Any]]:
     """The ledger of a run and what its run.toml says. Raises Stop if the folder is not a run."""
-    path = root / RUN_TOML
-    if not path.is_file():
+    data = read_file(root / RUN_TOML)
+    if data is None:
         raise not_a_run(root)
     try:
-        return Ledger(root, disk), tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise Stop(f"cannot read {path}: {error.strerror}", hint="check its permissions and the device") from None
+        return Ledger(root, disk), tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         hint = "restore it from a copy: no part of the run holds without it"
-        raise Stop(f"{path} is damaged", hint=hint) from None
+        raise Stop(f"{root / RUN_TOML} is damaged", hint=hint) from None
 
 
 def _toml(tree: Mapping[str, Any]) -> bytes:
@@ -69,7 +67,7 @@ def _toml(tree: Mapping[str, Any]) -> bytes:
 
 
 def _must_be_free(root: Path) -> None:
-    if (root / RUN_TOML).exists():
+    if os.path.lexists(root / RUN_TOML):
         raise Stop(f"{root} holds a run already", hint="go on with --resume, or name another --out")
     try:
         found = {path.relative_to(root).as_posix() for path in _files(root)}

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from vetset.errors import ShardError, SinkError, Stop, Trouble
-from vetset.ledger.disk import Bytes, Disk
+from vetset.ledger.disk import Bytes, Disk, is_folder
 from vetset.ledger.manifest import Product
 
 BLOCK_BYTES = 1024 * 1024
@@ -233,7 +233,7 @@ class Sink:
         """Makes a folder once, and syncs its name even if it was there: who made it may have died before doing so."""
         if path in self._made:
             return
-        there = path.is_dir()
+        there = is_folder(path)
         if self.root in path.parents or not there:
             self._make(path.parent)
             if not there:

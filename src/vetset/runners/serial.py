@@ -6,8 +6,9 @@ process, for there is only this one. Rules: a report leaves here, never an excep
 
 from __future__ import annotations
 
-import contextlib
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from vetset.errors import Stop, Trouble
 from vetset.ports import Boot, RunTask
@@ -17,17 +18,24 @@ from vetset.records import Task, TaskReport
 def reported(run_task: RunTask, task: Task) -> TaskReport:
     """The task's report, whatever `run_task` lets through: a stop, `out_of_memory`, or else `internal_error`.
 
-    The shard boundary is inside `run_task`; this is for what slips past it, so that a run neither hangs nor shows a
-    library's message, which may quote a value of a row.
+    This is the shard boundary: it stands inside the worker, and turns any exception into a code and a place, since a
+    library's message may quote a value of a row.
     """
-    with contextlib.suppress(Exception):
-        try:
-            return run_task(task)
-        except Stop as stop:
-            return TaskReport(task, stop=stop.message, hint=stop.hint)
-        except MemoryError:
-            return TaskReport(task, trouble=Trouble.OUT_OF_MEMORY.value)
-    return TaskReport(task, trouble=Trouble.INTERNAL.value)
+    try:
+        return run_task(task)
+    except Stop as stop:
+        return TaskReport(task, stop=stop.message, hint=stop.hint)
+    except MemoryError as error:
+        return TaskReport(task, trouble=Trouble.OUT_OF_MEMORY.value, place=place_of(error))
+    except Exception as error:  # noqa: BLE001 - the shard boundary
+        return TaskReport(task, trouble=Trouble.INTERNAL.value, place=place_of(error))
+
+
+def place_of(error: BaseException) -> str:
+    """Where it happened, as `Kind at file:line in function`; the message stays behind."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} in {last.name}"
 
 
 class Serial:

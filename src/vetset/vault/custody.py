@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vetset.errors import SinkError, Stop
 from vetset.ledger import Disk
+from vetset.ledger.disk import is_folder
 from vetset.vault import age
 
 CUSTODIAN_KEY = "custodian.key"
@@ -30,7 +31,7 @@ def custodian(config_folder: Path, create: bool = True) -> tuple[str, Path]:  # 
     Raises Stop if there is none and none is to be made.
     """
     path = config_folder / CUSTODIAN_KEY
-    if not path.exists():
+    if not os.path.lexists(path):
         if not create:
             raise Stop("there is no custodian's key yet", hint="make one with `vetset keys new`")
         _write_once(path)
@@ -66,13 +67,12 @@ def _write_once(path: Path) -> bool:
         words = os.strerror(error.error_number)
         raise Stop(f"cannot write the key {path}: {words}", hint="name a folder that can be written") from None
     finally:
-        with contextlib.suppress(FileNotFoundError, SinkError):
-            partial.lstat()
+        with contextlib.suppress(SinkError):  # not there, if it was never made
             disk.unlink(partial)
 
 
 def _make_folders(disk: Disk, folder: Path) -> None:
-    if not folder.is_dir():
+    if not is_folder(folder):
         _make_folders(disk, folder.parent)
         disk.make_folder(folder, 0o700)
 

@@ -1,9 +1,9 @@
-"""The worker: how its room is built from a plan, and `run_task` with the shard boundary.
+"""The worker: how its room is built from a plan, and `run_task`.
 
 In it: what runs inside a worker before and around a task. Not in it: what a task does (`pipeline.shard`), and how a
 run is made or reopened (`opening`).
-Rules: `run_task` is all a runner ever calls; the shard boundary is inside the worker and turns any exception into a
-code and a place, since a library's message may quote values; descriptors of lists and keys are inherited, never paths.
+Rules: `run_task` is all a runner ever calls; the runner's shard boundary stands around it, inside the worker;
+descriptors of lists and keys are inherited, never paths.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing import reduction
@@ -20,14 +19,14 @@ from typing import Any
 
 from vetset.config import Settings
 from vetset.datasets.formats import ByFormat
-from vetset.errors import ShardError, SinkError, Stop, Trouble
+from vetset.errors import ShardError, SinkError, Stop
 from vetset.hashlists.compiled import map_list
 from vetset.ledger import Disk, Ledger, Sink
 from vetset.pipeline import shard as work
 from vetset.ports import Runner
 from vetset.records import Task, TaskReport
 from vetset.runners.local import Local
-from vetset.runners.serial import Serial
+from vetset.runners.serial import Serial, place_of
 from vetset.vault import RunKeys, Vault, read_identities
 
 
@@ -100,22 +99,15 @@ def room_of(plan: WorkerPlan, disk: Disk) -> work.Room:
 
 
 def run_task(task: Task) -> TaskReport:
-    """The only function a runner calls. The shard boundary: whatever goes wrong with a shard ends here, as a code."""
+    """The only function a runner calls. Known trouble becomes a report; the rest is the runner's shard boundary's."""
     started = time.monotonic()
     try:
         report = work.do(_ROOM[-1], task)
-    except Stop as stop:
-        return TaskReport(task, stop=stop.message, hint=stop.hint)
     except SinkError as error:
         return TaskReport(task, stop=sink_words(error), hint=SINK_HINT)
     except ShardError as error:
-        return TaskReport(task, trouble=error.trouble.value, detail=error.detail, place=_place(error))
-    except MemoryError as error:
-        return TaskReport(task, trouble=Trouble.OUT_OF_MEMORY.value, place=_place(error))
-    except Exception as error:  # noqa: BLE001 - the shard boundary; see this module's rules
-        return TaskReport(task, trouble=Trouble.INTERNAL.value, place=_place(error))
-    seconds = time.monotonic() - started
-    return replace(report, seconds=seconds)
+        return TaskReport(task, trouble=error.trouble.value, detail=error.detail, place=place_of(error))
+    return replace(report, seconds=time.monotonic() - started)
 
 
 SINK_HINT = "free space or mend the device, then run the same command with --resume; nothing done so far is lost"
@@ -124,15 +116,6 @@ SINK_HINT = "free space or mend the device, then run the same command with --res
 def sink_words(error: SinkError) -> str:
     """A refused write, for a person."""
     return f"cannot {error.action} {error.name}: {os.strerror(error.error_number)}"
-
-
-def _place(error: BaseException) -> str:
-    """Where it happened, as `file:line of function`; the message stays behind, since it may quote a value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return type(error).__name__
-    last = frames[-1]
-    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} in {last.name}"
 
 
 def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
