@@ -46,7 +46,7 @@ ROWS: dict[str, list[tuple[str, str, float]]] = {
     ],
     "deep/c.jsonl": [
         (address("worse"), md5("common"), 0.1),
-        (address("c1"), md5("chain"), 0.1),
+        ("", md5("chain"), 0.1),
         (address("c2"), md5("plain2"), 0.98),
     ],
 }

@@ -180,7 +180,7 @@ def test_the_descriptor_is_anonymous_memory_and_not_inherited_unasked(memory: in
 
 
 CHILD = """
-import os, sys
+import os, re, sys
 import numpy as np
 from vetset import kernels
 from vetset.hashlists.compiled import map_list
@@ -190,10 +190,9 @@ os.close(fd)
 (number,) = [n for n, table in enumerate(held.tables) if table.signal == "md5"]
 digests = kernels.Digests(np.frombuffer(wanted, np.uint8).reshape(1, -1), np.ones(1, np.bool_))
 (at,) = kernels.positions_in(held.tables[number], digests).tolist()
-smaps = open("/proc/self/smaps").read().split("memfd:vetset-list", 1)[1]
-facts = dict(line.split(":", 1) for line in smaps.splitlines()[1:22] if ":" in line)
-private = facts["Private_Dirty"].strip()
-print(at, held.entries(number, at)[0].entry_id, private, "dd" in facts.get("VmFlags", "").split())
+smaps = open("/proc/self/smaps").read()
+private, flags = re.search(r"memfd:vetset-list.*?Private_Dirty: +([0-9]+ kB).*?VmFlags:([^\\n]*)", smaps, re.DOTALL).groups()
+print(at, held.entries(number, at)[0].entry_id, private, "dd" in flags.split())
 """
 
 
