@@ -156,6 +156,8 @@ class Place:
         summary = self.summary()
         summary.pop("timing", None)
         summary.pop("run", None)
+        for item in summary["hits"]["noisy"] if isinstance(summary["hits"]["noisy"], list) else []:
+            item.pop("entry")  # an opaque id under the run's own key
         return {
             "cleaned": self.cleaned_bytes(),
             "results": self.results_bytes(),

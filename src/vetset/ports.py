@@ -1,4 +1,4 @@
-"""The ports: what the stages and runners ask of datasets, lists, vaults, ledgers and runners.
+"""The ports: what the stages, the pipeline and the command line ask of datasets, lists and runners.
 
 In it: protocols only. Not in it: any implementation, and any default.
 Rules: a port speaks in records; what it gives about a row is sealed; an adapter raises `ShardError` for trouble with
@@ -7,7 +7,7 @@ a shard and `Stop` for trouble of the operator, and lets no library's message th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from vetset.records import (
     Column,
-    Hit,
     ListEntry,
     ListRef,
     RowBatch,
@@ -102,14 +101,6 @@ class HashList(Protocol):
     def entries(self, table: int, position: int) -> Sequence[ListEntry]:
         """What the list says of the key at `position` of table number `table`; one ListEntry() if nothing."""
         ...
-
-
-class Vault(Protocol):
-    """Seals findings at birth and, while the run is open or with an identity, opens them again."""
-
-    def seal(self, step: str, shard: Shard, hits: Iterable[Hit], tally: Mapping[str, int]) -> None: ...
-    def findings(self, step: str, shard: Shard) -> Iterator[Hit]: ...
-    def tally(self, step: str, shard: Shard) -> dict[str, int]: ...
 
 
 RunTask = Callable[[Task], TaskReport]

@@ -32,7 +32,7 @@ def lists() -> None:
 @click.option("--name", required=True, help="The list's name in all results, as in c3p-md5.")
 @click.option("--version", type=click.IntRange(1), required=True, help="Rises with every change; an older is refused.")
 @click.option("--signal", type=click.Choice([signal.value for signal in Signal]), help="What bare values of text are.")
-@click.option("--map", "map_file", type=PATH, help="TOML file that says which CSV columns hold what; see below.")
+@click.option("--map", "map_file", type=PATH, help="TOML file that says which CSV columns hold what; see above.")
 @click.option(
     "--format",
     "source_format",
@@ -40,7 +40,7 @@ def lists() -> None:
     help="By default .txt .csv .tsv .xml tell.",
 )
 @click.option("--source", default="", help="Who gives the list out.")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which it may be used.")
+@click.option("--expires", metavar="YYYY-MM-DD", type=click.DateTime(["%Y-%m-%d"]), help="Last day of its use.")
 @click.option("--purpose", default="", help="What it may be used for.")
 @click.option(
     "--url-forms", default="raw,tx,whatwg", show_default=True, help="Spellings under which URLs are compared."

@@ -80,6 +80,9 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
         ledger, keys = _run(request, found, figures, fingerprint, recipients, identities, disk)
         with ledger.lock(), _descriptor(keys.to_fd()) as keys_fd:
             ledger.sink.sweep()
+            cleaned = Sink(request.clean.absolute(), disk) if request.clean else None
+            if cleaned is not None:
+                cleaned.sweep()
             plan = _plan(request, found, recipients, fds, keys_fd, rules)
             audit = Audit(
                 ledger=ledger,
@@ -92,7 +95,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
                 lists=lists,
                 settings=plan.settings,
                 allow_nothing_comparable=request.settings.audit.allow_nothing_comparable,
-                cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
+                cleaned=cleaned,
             )
             for hash_list in lists:
                 remember(request.config_folder, hash_list.ref)
