@@ -92,10 +92,10 @@ def test_killed_workers_change_nothing(planted: tuple[Place, int], undisturbed: 
     killed: list[int] = []
 
     def killer() -> None:
-        """Kills each worker that shows up, until five are dead: by what is seen, not by the clock."""
-        while len(killed) < 5 and not stop.is_set():
+        """Kills each worker that shows up, until two are dead (three could quarantine a shard): by what is seen."""
+        while len(killed) < 2 and not stop.is_set():
             for worker in workers_of(os.getpid()):
-                if worker not in killed and any((place.run / "manifests").rglob("*.json")):
+                if worker not in killed and len(killed) < 2 and any((place.run / "manifests").rglob("*.json")):
                     os.kill(worker, signal.SIGKILL)
                     killed.append(worker)
             stop.wait(0.05)

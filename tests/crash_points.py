@@ -1,0 +1,205 @@
+"""Points: every operation of one audit x every torn length of its writes x every kind of fault, each with a recovery.
+
+In it: one undisturbed audit that is halted before each operation, and the branches taken from there. Not in it: chains.
+Rules: a branch works on a copy of the folders under their own paths, while the halted audit's lie aside; a kill or a
+power loss is the copy with the torn bytes, after the device's model; ENOSPC and EIO go on in a forked child, up to the
+`Stop`. A recovery is a function of the files it finds. So where these are the same as those of a point that was
+recovered before, or become the same once the leftovers are swept away, it is not gone through again, and counted apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crash_case import OPTIONS, Case, blamed
+from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Operation
+from vetset.errors import Stop
+from vetset.ledger.sink import PARTIAL
+from vetset.vault import read_identities
+from vetset.vault.keys import RUN_KEY, RUN_SECRETS, opens
+
+KINDS = ("kill", "power", "names", *REFUSALS)
+SMALL_WRITE_BYTES = 4096
+SAMPLES = 16
+
+
+def torn_lengths(operation: Operation) -> list[int]:
+    """Every length a write can be torn at, up to 4 KiB; of a longer one its ends, its middle and a sample."""
+    length = operation.length
+    if operation.name != "write" or length <= SMALL_WRITE_BYTES:
+        return list(range(length + 1))
+    return sorted({0, 1, length // 2, length - 1, length, *range(0, length, length // SAMPLES)})
+
+
+class Rejoined(BaseException):
+    """A recovery stands where one that ended well stood. No Exception, so that nothing in the program can catch it."""
+
+
+@dataclass
+class Points:
+    """`chosen` says which faults to try at an operation; `counts` what was done: points by kind, and recoveries."""
+
+    case: Case
+    chosen: Callable[[int, Operation], Iterator[Fault]]
+    counts: Counter[str] = field(default_factory=Counter)
+    good: set[str] = field(default_factory=set)
+    forked: bool = False
+
+    @property
+    def folders(self) -> tuple[tuple[Path, Path], ...]:
+        place = self.case.place
+        return tuple((folder, place.root / f"{folder.name}.aside") for folder in (place.run, place.cleaned))
+
+    def run(self) -> None:
+        """The audit with all its branches. Raises AssertionError for the first loss."""
+        self.case.clear()
+        disk = FaultyDisk(before=self._branch)
+        try:
+            self.case.place.audit(disk=disk, **OPTIONS)
+        except BaseException as error:
+            if self.forked:
+                self._end_child(error)
+            raise
+        self.case.check()
+
+    def _end_child(self, error: BaseException) -> None:
+        """0 for a `Stop` with words for the operator; whatever else came out is told by its traceback."""
+        fine = isinstance(error, Stop) and bool(error.hint)
+        if not fine:
+            sys.excepthook(type(error), error, error.__traceback__)
+        os._exit(0 if fine else 1)
+
+    # --- branches ----------------------------------------------------------------------------------------------------
+
+    def _branch(self, disk: FaultyDisk, operation: Operation, data: Any) -> None:
+        if self.forked:
+            return
+        faults = list(self.chosen(len(disk.operations) - 1, operation))
+        if not faults:
+            return
+        for folder, aside in self.folders:
+            if folder.exists():
+                folder.rename(aside)
+        for fault in faults:
+            with blamed([fault, operation]):
+                self._point(disk, operation, data, fault)
+                if self.forked:
+                    return
+        for folder, aside in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            if aside.exists():
+                aside.rename(folder)
+
+    def _point(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> None:
+        for folder, aside in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            if aside.exists():
+                shutil.copytree(aside, folder, copy_function=linked)
+        self.counts[fault.kind] += 1
+        if fault.kind in REFUSALS:
+            self._refuse(disk, fault)
+        else:
+            self._die(disk, operation, data, fault)
+        if not self.forked:
+            self._recover()
+
+    def _die(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> None:
+        if operation.name == "write":
+            with operation.path.open("ab") as file:
+                file.write(memoryview(data)[: fault.torn])
+        if fault.kind != "kill":
+            Device(list(disk.device.pending), dict(disk.device.durable)).lose_power(fault.kind)
+
+    def _refuse(self, disk: FaultyDisk, fault: Fault) -> None:
+        """Lets a child of this process go on into the fault; its open products are those of the copy."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Arrow's idle threads; the child needs none of them
+            child = os.fork()
+        if child:
+            _, status = os.waitpid(child, 0)
+            assert status == 0, "came out as something else than a Stop with a hint"
+            return
+        self.forked, disk.fault = True, fault
+        for fd, path in disk.paths.items():
+            os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), fd)
+
+    # --- recoveries --------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        start = self._state()
+        if start in self.good:
+            self.counts["same files as before"] += 1
+            return
+        settled: list[str] = []
+
+        def look(disk: FaultyDisk, operation: Operation, data: Any) -> None:
+            if not settled and self._is_settled():
+                settled.append(self._state())
+                if settled[0] in self.good:
+                    raise Rejoined
+
+        try:
+            self.case.recover(FaultyDisk(before=look))
+        except Rejoined:
+            self.counts["same files once swept"] += 1
+        else:
+            self.case.check()
+            self.counts["recovered to the end"] += 1
+        self.good |= {start, *settled}
+
+    def _is_settled(self) -> bool:
+        """A run with its run.toml, and no leftovers anywhere."""
+        if not (self.case.place.run / "run.toml").is_file():
+            return False
+        return not any(name.endswith(PARTIAL) for folder, _ in self.folders for name in files_below(folder))
+
+    def _state(self) -> str:
+        """A digest of every name and of what is behind it. Keys made anew in a branch differ each time: of these it is
+        told whether the one opens the other."""
+        lines = []
+        for folder, _ in self.folders:
+            for name in sorted(files_below(folder)):
+                path = folder / name
+                lines.append(f"{folder.name}/{name} {self._contents(path)}")
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _contents(self, path: Path) -> str:
+        run, status = self.case.place.run, path.lstat()
+        if path.is_dir():
+            return "folder"
+        if status.st_nlink > 1:  # still the file of the halted audit, which is never changed in place
+            return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+        if path in (run / RUN_KEY, run / RUN_SECRETS) and (run / "run.toml").is_file():
+            return f"a pair: {opens(run, read_identities([run / RUN_KEY]))}"
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Every file and folder below, by its name from there."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield os.path.relpath(os.path.join(place, name), folder)
+
+
+def linked(source: str, target: str) -> None:
+    """A second name for a finished product, which nothing writes to; a copy of what is written to or locked."""
+    if source.endswith((PARTIAL, ".lock")):
+        shutil.copy2(source, target)
+    else:
+        os.link(source, target)
+
+
+def every_fault(at: int, operation: Operation) -> Iterator[Fault]:
+    """All points of an operation. The torn lengths come last to first, so that the whole write is met early."""
+    for torn in reversed(torn_lengths(operation)):
+        for kind in KINDS:
+            yield Fault(at, kind, torn)
