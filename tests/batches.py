@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from vetset.records import Column, RowBatch, SealedBatch
+from vetset.records import Column, RowBatch, Sealed, SealedBatch
 
 TYPES: Mapping[Column, pa.DataType] = {
     column: {Column.HASH: pa.int64(), Column.PUNSAFE: pa.float64()}.get(column, pa.large_binary()) for column in Column
@@ -31,6 +31,11 @@ def sealed(*, before: int = 0, after: int = 0, **columns: Any) -> SealedBatch:
         padded = [padding] * before + list(values) + [padding] * after
         arrays[name] = pa.array(padded, TYPES[Column(name)]).slice(before, len(values))
     return SealedBatch(pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays)))
+
+
+def values_of(*values: bytes | None) -> Sealed[Any]:
+    """Values as the kernels pass them on: a sealed array."""
+    return Sealed(pa.array(values, pa.large_binary()))
 
 
 def batch(first_row: int = 0, **columns: Any) -> RowBatch:

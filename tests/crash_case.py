@@ -10,19 +10,20 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tests.driving import Place
+from tests.driving import Place, Silent
 from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Killed
 from vetset.config import PolicySettings, Rule, RunSettings
 from vetset.errors import Stop
 from vetset.ledger import open_run
+from vetset.wiring import job
 
 #: A file system in memory where there is one: what a sync does to a real device is not what is tested.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -85,23 +86,83 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+Job = Callable[[Place, FaultyDisk, bool], None]
+
+
+def audit(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = place.audit(disk=disk, resume=resume, **OPTIONS)
+    assert result.complete, "the run is not complete"
+
+
+def close(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    job.close(place.run, disk)
+
+
+def clean(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = job.clean(place.request(resume=True, **OPTIONS), Silent(), lambda: 0.0, disk)
+    assert result.complete, "the run is not complete"
+
+
+def nothing(place: Place) -> None:
+    """An audit starts from nothing."""
+
+
+def audited(place: Place) -> None:
+    audit(place, FaultyDisk(), False)
+
+
+def expanded_and_closed(place: Place) -> None:
+    job.go_on(place.request(**OPTIONS), Silent(), lambda: 0.0, until="expand")
+    job.close(place.run)
+
+
+#: What is struck, by name, and what there is before: an audit, the closing of a run, a clean from a closed run.
+JOBS: dict[str, tuple[Job, Callable[[Place], None]]] = {
+    "audit": (audit, nothing),
+    "close": (close, audited),
+    "clean": (clean, expanded_and_closed),
+}
+
+
 @dataclass
 class Case:
-    """The audit in its place, what an undisturbed one gave, and how many operations that took."""
+    """A job in its place, what an undisturbed one gave, and how many operations that took."""
 
+    name: str
     place: Place
-    wanted: dict[str, Any]
-    operations: int
+    wanted: dict[str, Any] = field(default_factory=dict)
+    operations: int = 0
 
     def clear(self) -> None:
+        """What there is before the job."""
         for folder in (self.place.run, self.place.cleaned):
             shutil.rmtree(folder, ignore_errors=True)
+            if self.before(folder).exists():
+                shutil.copytree(self.before(folder), folder)
+
+    def before(self, folder: Path) -> Path:
+        return self.place.root / "before" / folder.name
+
+    def go(self, disk: FaultyDisk, *, resume: bool) -> None:
+        JOBS[self.name][0](self.place, disk, resume)
+
+    def prepare(self) -> None:
+        """Does the job once, undisturbed."""
+        JOBS[self.name][1](self.place)
+        for folder in (self.place.run, self.place.cleaned):
+            if folder.exists():
+                shutil.copytree(folder, self.before(folder))
+        disk = FaultyDisk()
+        self.go(disk, resume=False)
+        self.wanted, self.operations = self.place.sameness(), len(disk.operations)
+        self.check()
+        self.clear()
 
     def strike(self, fault: Fault, device: Device, *, resume: bool) -> bool:
         """Runs into the fault; False if the run ended before it came. Raises AssertionError for any other ending."""
         disk = FaultyDisk(fault=fault, device=device)
         try:
-            self.place.audit(disk=disk, resume=resume, **OPTIONS)
+            self.go(disk, resume=resume)
         except Killed:
             assert fault.kind not in REFUSALS
         except Stop as stop:
@@ -113,9 +174,8 @@ class Case:
         return True
 
     def recover(self, disk: FaultyDisk | None = None) -> None:
-        """One undisturbed `--resume`."""
-        result = self.place.audit(disk=disk or FaultyDisk(), resume=True, **OPTIONS)
-        assert result.complete, "the recovered run is not complete"
+        """The same job again, an audit with `resume`, and left in peace."""
+        self.go(disk or FaultyDisk(), resume=True)
 
     def check(self) -> None:
         """Raises AssertionError if anything differs from the undisturbed run, or if the ledger does not hold."""
@@ -127,18 +187,17 @@ class Case:
         assert not problems, problems
         left = [path.name for folder in (self.place.run, self.place.cleaned) for path in folder.rglob("*.partial")]
         assert not left, f"left behind: {left}"
+        if self.name != "audit":
+            keys = [name for name in ("run.key", "joins") if (self.place.run / name).exists()]
+            assert not keys, f"outlived the close: {keys}"
 
 
 @contextmanager
-def crash_case() -> Iterator[Case]:
-    """The case in a folder of its own, after one undisturbed audit."""
+def crash_case(name: str = "audit") -> Iterator[Case]:
+    """The case in a folder of its own, after one undisturbed run."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        place = write_case(Path(folder))
-        disk = FaultyDisk()
-        place.audit(disk=disk, **OPTIONS)
-        case = Case(place, place.sameness(), len(disk.operations))
-        case.check()
-        case.clear()
+        case = Case(name, write_case(Path(folder)))
+        case.prepare()
         yield case
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash_case import OPTIONS, Case, blamed
+from tests.crash_case import Case, blamed
 from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Operation
 from vetset.errors import Stop
 from vetset.ledger.sink import PARTIAL
@@ -64,7 +64,7 @@ class Points:
         self.case.clear()
         disk = FaultyDisk(before=self._branch)
         try:
-            self.case.place.audit(disk=disk, **OPTIONS)
+            self.case.go(disk, resume=False)
         except BaseException as error:
             if self.forked:
                 self._end_child(error)
@@ -114,7 +114,7 @@ class Points:
 
     def _die(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> None:
         if operation.name == "write":
-            with operation.path.open("ab") as file:
+            with os.fdopen(opened(operation.path), "wb") as file:
                 file.write(memoryview(data)[: fault.torn])
         if fault.kind != "kill":
             Device(list(disk.device.pending), dict(disk.device.durable)).lose_power(fault.kind)
@@ -130,7 +130,7 @@ class Points:
             return
         self.forked, disk.fault = True, fault
         for fd, path in disk.paths.items():
-            os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), fd)
+            os.dup2(opened(path), fd)
 
     # --- recoveries --------------------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Points:
             return "folder"
         if status.st_nlink > 1:  # still the file of the halted audit, which is never changed in place
             return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
-        if path in (run / RUN_KEY, run / RUN_SECRETS) and (run / "run.toml").is_file():
+        if path in (run / RUN_KEY, run / RUN_SECRETS) and self.case.name == "audit" and (run / "run.toml").is_file():
             return f"a pair: {opens(run, read_identities([run / RUN_KEY]))}"
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -190,9 +190,14 @@ def files_below(folder: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(place, name), folder)
 
 
+def opened(path: Path) -> int:
+    """For writing: at the end of a product in the making, from the start of what is being wiped."""
+    return os.open(path, os.O_WRONLY | (os.O_APPEND if path.name.endswith(PARTIAL) else 0))
+
+
 def linked(source: str, target: str) -> None:
     """A second name for a finished product, which nothing writes to; a copy of what is written to or locked."""
-    if source.endswith((PARTIAL, ".lock")):
+    if source.endswith((PARTIAL, ".lock", RUN_KEY)):
         shutil.copy2(source, target)
     else:
         os.link(source, target)

@@ -19,7 +19,7 @@ from vetset.config import AuditSettings, PolicySettings, RunSettings, Settings
 from vetset.hashlists.compiled import compile_list
 from vetset.ledger import Disk, open_run
 from vetset.records import TaskReport
-from vetset.vault import Vault, open_keys
+from vetset.vault import Vault, open_keys, read_identities
 from vetset.wiring.job import Result, audit
 from vetset.wiring.opening import Request
 
@@ -101,13 +101,15 @@ class Place:
     # --- reading back ----------------------------------------------------------------------------------------------
 
     def vault(self) -> tuple[Vault, dict[str, Any]]:
+        """Opened with the run's own key, or once that is gone with the custodian's."""
         ledger, known = open_run(self.run)
-        return Vault(ledger.sink, open_keys(ledger), known["recipients"]), known
+        identities = read_identities([path for path in [self.config / "custodian.key"] if path.is_file()])
+        return Vault(ledger.sink, open_keys(ledger, identities), known["recipients"], identities), known
 
     def findings(self) -> list[dict[str, Any]]:
         """Every finding without its case id, sorted: what must be the same on any runner and after any crash."""
         vault, known = self.vault()
-        lines = []
+        lines: list[dict[str, Any]] = []
         for step in ("screen", "expand"):
             for shard in known["inputs"]:
                 if (self.run / "manifests" / step / f"{shard['id']}.json").is_file():

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.batches import EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings, sealed
+from tests.batches import EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings, sealed, values_of
 from vetset import kernels
-from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, WIDTH_BYTES, Column, Sealed, Signal, UrlForm
+from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, WIDTH_BYTES, Column, Signal, UrlForm
 
 WIDTHS = {column: WIDTH_BYTES[signal] for column, signal in DIGEST_COLUMNS.items()}
 Values = Sequence[bytes | None]
@@ -169,7 +169,7 @@ def test_null_and_empty_are_blank_and_not_malformed() -> None:
 @example(values=[None])
 @example(values=[b""])
 def test_digests_of_agree_with_digest_of(algorithm: str, width_bytes: int, values: list[bytes | None]) -> None:
-    digests = kernels.digests_of(Sealed(values), algorithm, width_bytes)
+    digests = kernels.digests_of(values_of(*values), algorithm, width_bytes)
     assert as_listed(digests) == [None if value is None else kernels.digest_of(value, algorithm) for value in values]
     assert digests.data.shape == (len(values), width_bytes)
     assert digests.malformed == 0
@@ -201,7 +201,7 @@ def test_url_values_agree_with_the_forms_definition(
     form: UrlForm, values: list[bytes | None], padding: dict[str, int]
 ) -> None:
     made = kernels.url_values(sealed(**padding, url=values), form)
-    assert made.unseal() == [None if value is None else kernels.FORM_OF[form](value) for value in values]
+    assert made.unseal().to_pylist() == [None if value is None else kernels.FORM_OF[form](value) for value in values]
 
 
 @given(st.lists(st.one_of(st.none(), st.just(b""), st.binary(max_size=3)), max_size=8), paddings())
@@ -214,13 +214,13 @@ def test_the_digests_of_nothing_are_the_known_ones() -> None:
 
 
 def test_a_rows_key_is_its_digest_sealed() -> None:
-    digests = kernels.digests_of(Sealed([b"a", b"b"]), "md5", 16)
+    digests = kernels.digests_of(values_of(b"a", b"b"), "md5", 16)
     key = kernels.key_at(digests, 1)
     assert key.unseal() == hashlib.md5(b"b", usedforsecurity=False).digest()
     assert repr(key) == "<sealed>"
 
 
 def test_a_column_of_digests_shows_nothing_of_itself() -> None:
-    digests = kernels.digests_of(Sealed([b"a"]), "md5", 16)
+    digests = kernels.digests_of(values_of(b"a"), "md5", 16)
     assert re.fullmatch(r"<[\w.]*Digests object at 0x[0-9a-f]+>", repr(digests))
     assert str(digests) == repr(digests)

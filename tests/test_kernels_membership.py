@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.batches import values_of
 from vetset import kernels
-from vetset.records import Sealed, Signal
+from vetset.records import Signal
 from vetset.testing.lists import MemoryTable, memory_table
 
 SIGNALS = {16: Signal.MD5, 20: Signal.SHA1, 32: Signal.SHA256}
@@ -99,7 +100,7 @@ def test_positions_agree_with_a_set_at_size() -> None:
     keys = [hashlib.md5(f"key {n}".encode(), usedforsecurity=False).digest() for n in range(20_000)]
     table, positions = memory_table(Signal.MD5, keys)
     rows: list[bytes | None] = [f"key {n}".encode() for n in range(0, 40_000, 2)]
-    found = kernels.positions_in(table, kernels.digests_of(Sealed(rows), "md5", 16))
+    found = kernels.positions_in(table, kernels.digests_of(values_of(*rows), "md5", 16))
     assert found[:10_000].tolist() == positions[::2].tolist()
     assert (found[10_000:] == -1).all()
 

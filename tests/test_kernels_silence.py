@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.batches import CANARY, TYPES
+from tests.batches import CANARY, TYPES, values_of
 from vetset import kernels
 from vetset.records import (
     DIGEST_COLUMNS,
@@ -127,9 +127,14 @@ def test_the_definitions_show_no_value(what: str) -> None:
     value = VALUES[what]
     calls: list[Callable[[], object]] = [
         lambda: kernels.digest_of(value, "no such algorithm"),
-        lambda: kernels.digests_of(Sealed([value, None]), "no such algorithm", 16),
-        lambda: kernels.digests_of(Sealed([value, None]), "md5", 20),
-        lambda: kernels.digests_of(Sealed([value]), "md5", 16),
+        lambda: kernels.digests_of(values_of(value, None), "no such algorithm", 16),
+        lambda: kernels.digests_of(values_of(value, None), "md5", 20),
+        lambda: kernels.digests_of(
+            values_of(value),
+            "md5",
+            16,
+            (values_of(value, None), kernels.Digests(np.zeros((2, 16), np.uint8), np.ones(2, np.bool_))),
+        ),
         lambda: kernels.keyed_hash_of(value, b"k" * 65),
         lambda: kernels.keyed_hash(Sealed(value), b"k" * 65),
         lambda: kernels.name_of(Borne(Column.URL, Sealed(value)), b"k" * 65),

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.batches import CANARY
+from tests.batches import CANARY, values_of
 from vetset import kernels
 from vetset.ports import HashList
-from vetset.records import WIDTH_BYTES, ListEntry, ListRef, Sealed, Signal, UrlForm
+from vetset.records import WIDTH_BYTES, ListEntry, ListRef, Signal, UrlForm
 from vetset.testing.lists import MemoryList, memory_table
 
 MD5S = [hashlib.md5(bytes([number]), usedforsecurity=False).digest() for number in range(4)]
@@ -52,7 +52,10 @@ def test_only_the_given_forms_are_compared(forms: list[UrlForm]) -> None:
 def test_a_table_finds_its_keys_through_the_kernels() -> None:
     table, positions = memory_table(Signal.MD5, [*MD5S, MD5S[0]])
     values: list[bytes | None] = [bytes([number]) for number in range(4)]
-    assert kernels.positions_in(table, kernels.digests_of(Sealed(values), "md5", 16)).tolist() == positions[:4].tolist()
+    assert (
+        kernels.positions_in(table, kernels.digests_of(values_of(*values), "md5", 16)).tolist()
+        == positions[:4].tolist()
+    )
     assert positions[4] == positions[0]
     assert table.count == len(MD5S)
 

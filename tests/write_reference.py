@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from vetset import config, errors, records
+from vetset import cases, config, errors, records
 from vetset.cli import vetset
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,7 @@ def pages() -> dict[str, str]:
     written["index.md"] = stage_page("index")
     written["settings.md"] = settings_page()
     written["outcomes.md"] = outcomes_page()
+    written["cases.md"] = cases_page()
     written["README.md"] = contents_page(sorted(written))
     return written
 
@@ -131,6 +132,11 @@ def outcomes_page() -> str:
         "## Exit status\n\n" + "\n".join(f"- {value}: {name.lower()}" for name, value in statuses.items()) + "\n"
     )
     return "\n".join(text)
+
+
+def cases_page() -> str:
+    text = ast.get_docstring(ast.parse((ROOT / "src" / "vetset" / "cases.py").read_text("utf-8")))
+    return f"{HEAD}# The life of a case\n\n{text}\n\n```mermaid\n{cases.drawn()}```\n"
 
 
 def contents_page(names: list[str]) -> str:

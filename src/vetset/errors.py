@@ -46,7 +46,6 @@ class Trouble(StrEnum):
     BOOKS = "books_do_not_balance"
     VAULT = "vault_unreadable"
     OUT_OF_MEMORY = "out_of_memory"
-    WORKER_DIED = "worker_died"
     QUARANTINED = "quarantined"
     INTERNAL = "internal_error"
 

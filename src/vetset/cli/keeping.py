@@ -43,12 +43,9 @@ def close(run: Path) -> None:
 
     The findings stay, sealed to the recipients. Afterwards `clean` and `vault open` take --identity.
     """
-    from vetset.ledger import open_run
-    from vetset.vault import close_run
+    from vetset.wiring.job import close as close_job
 
-    ledger, _ = open_run(run)
-    with ledger.lock():
-        close_run(ledger)
+    close_job(run)
     click.echo(
         f"closed {run}: its key and keyed hashes are destroyed; the findings open with a custodian's key", err=True
     )

@@ -84,5 +84,5 @@ def _written(header: bytes, arrays: Sequence[Array]) -> int:
         for array in arrays:
             out.seek(-out.tell() % ALIGNMENT_BYTES, os.SEEK_CUR)
             out.write(array.data.cast("B"))
-        out.truncate()
+        out.truncate()  # without entries the padding before them still counts
     return memory

@@ -29,7 +29,6 @@ from vetset.kernels.digest import (
     hex_digest_of,
     key_at,
     recorded_digests,
-    url_values,
 )
 from vetset.kernels.membership import (
     FILTER_BITS_PER_KEY,
@@ -39,7 +38,7 @@ from vetset.kernels.membership import (
     positions_in,
     sorted_keys,
 )
-from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, whatwg_of
+from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
 __all__ = [
     "EMPTY_DIGESTS",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
-from vetset.kernels.digest import EMPTY_DIGESTS, blobs, hex_digest_of, recorded_digests
+from vetset.kernels.digest import EMPTY_DIGESTS, hex_digest_of, recorded_digests
 from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Match, Sealed, SealedBatch, Signal
 
 U64 = npt.NDArray[np.uint64]
@@ -29,27 +29,32 @@ def case_id_of(shard_id: str, row: int, key: bytes) -> str:
 
 def keyed_hashes(batch: SealedBatch, column: Column, key: bytes) -> U64:
     """(rows,) of `keyed_hash_of` for values that may spread: not null, not empty, no digest of nothing; else 0."""
-    values = _bearable(batch, column)
-    blank = bytes(8)
-    make = partial(hashlib.blake2b, key=key, digest_size=8)
-    joined = b"".join([blank if value is None else make(value).digest() for value in values])
-    hashes = np.frombuffer(joined, "<u8").astype(np.uint64)
-    present = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    hashes[present & (hashes == 0)] = 1
+    values, bearing = _bearable(batch, column)
+    begun = hashlib.blake2b(key=key, digest_size=8).copy  # a copy costs less than reading key and size anew
+    made = []
+    for value in values:
+        state = begun()
+        state.update(value)
+        made.append(state.digest())
+    hashes = np.zeros(batch.rows, np.uint64)
+    hashes[bearing] = np.maximum(np.frombuffer(b"".join(made), "<u8"), 1)  # 0 means absent
     return hashes
 
 
-def _bearable(batch: SealedBatch, column: Column) -> list[bytes | None]:
+def _bearable(batch: SealedBatch, column: Column) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
+    """The values of a column that may spread, and the mask of their rows."""
     if column not in DIGEST_COLUMNS:
-        return [value or None for value in blobs(batch, column)]
+        array = batch.unseal().column(column.value)
+        filled = pc.fill_null(pc.greater(pc.binary_length(array), 0), False)
+        return array.filter(filled).to_pylist(), filled.to_numpy(zero_copy_only=False)
     digests = recorded_digests(batch, column)
     width_bytes = digests.data.shape[1]
-    flat = np.ascontiguousarray(digests.data).tobytes()
-    cut = [flat[start : start + width_bytes] for start in range(0, len(flat), width_bytes)]
-    return [
-        value if here and value not in EMPTY_DIGESTS else None
-        for value, here in zip(cut, digests.present.tolist(), strict=True)
-    ]
+    bearing = digests.present.copy()
+    for nothing in EMPTY_DIGESTS:
+        if len(nothing) == width_bytes:
+            bearing &= (digests.data != np.frombuffer(nothing, np.uint8)).any(axis=1)
+    flat = digests.data[bearing].tobytes()
+    return [flat[start : start + width_bytes] for start in range(0, len(flat), width_bytes)], bearing
 
 
 def bearable_value(batch: SealedBatch, column: Column, place: int) -> Sealed[bytes] | None:
@@ -57,8 +62,11 @@ def bearable_value(batch: SealedBatch, column: Column, place: int) -> Sealed[byt
     record = batch.unseal()
     if column.value not in record.schema.names:
         return None
-    value = _bearable(SealedBatch(record.slice(place, 1)), column)[0]
-    return None if value is None else Sealed(value)
+    value: bytes | None = record.column(column.value)[place].as_py()
+    if column in DIGEST_COLUMNS:
+        digest = hex_digest_of(value, WIDTH_BYTES[DIGEST_COLUMNS[column]])
+        value = None if digest in EMPTY_DIGESTS else digest
+    return Sealed(value) if value else None
 
 
 def borne_by(address: Sealed[Address]) -> list[Borne]:

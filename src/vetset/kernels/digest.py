@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from vetset.kernels.url import FORM_OF
-from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Column, Sealed, SealedBatch, UrlForm
+from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Column, Sealed, SealedBatch
+
+_Hash = Callable[[bytes], Any]
+try:
+    # CPython's own MD5: for values as short as these it takes half the time of OpenSSL's, which sets up more for each.
+    from _md5 import md5 as _md5  # type: ignore[import-not-found]
+except ImportError:  # builds with OpenSSL's alone
+    _md5 = partial(hashlib.md5, usedforsecurity=False)
 
 U8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -56,17 +63,8 @@ def blobs(batch: SealedBatch, column: Column) -> list[bytes | None]:
     return values
 
 
-def _stacked(values: Sequence[bytes | None], width_bytes: int, malformed: int = 0) -> Digests:
-    present = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    nothing = bytes(width_bytes)
-    joined = b"".join([nothing if value is None else value for value in values])
-    data = np.frombuffer(joined, np.uint8).reshape(len(values), width_bytes)
-    return Digests(data, present, malformed)
-
-
-_HEX_VALUE: U8 = np.full(256, 255, np.uint8)
-
-
+_NO_DIGIT = 255
+_HEX_VALUE: U8 = np.full(256, _NO_DIGIT, np.uint8)
 for _digit, _character in enumerate(b"0123456789abcdef"):
     _HEX_VALUE[_character] = _digit
 for _digit, _character in enumerate(b"ABCDEF"):
@@ -77,27 +75,44 @@ def recorded_digests(batch: SealedBatch, column: Column) -> Digests:
     """The digests that a column records, as `hex_digest_of` defines them."""
     width_bytes = WIDTH_BYTES[DIGEST_COLUMNS[column]]
     array = batch.unseal().column(column.value)
-    quick = _aligned_hex(array, 2 * width_bytes)
-    if quick is not None:
-        return quick
-    values = array.to_pylist()
-    digests = [hex_digest_of(value, width_bytes) for value in values]
-    malformed = sum(1 for value, digest in zip(values, digests, strict=True) if value and digest is None)
-    return _stacked(digests, width_bytes, malformed)
+    lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy()
+    right = lengths == 2 * width_bytes
+    data, present = _of_hex_digits(array.filter(pa.array(right)), width_bytes)
+    if not right.all():
+        data, present = _spread(data, right), _spread(present, right)
+        _add_unusual(array, (lengths > 0) & ~right, data, present)
+    return Digests(data, present, int((lengths > 0).sum()) - int(present.sum()))
 
 
-def _aligned_hex(array: Any, digits: int) -> Digests | None:
-    """The usual case, all rows present with the right number of hex digits, without a loop over rows."""
-    if array.null_count or len(array) == 0 or not pc.all(pc.equal(pc.binary_length(array), digits)).as_py():
-        return None
+def _of_hex_digits(array: Any, width_bytes: int) -> tuple[U8, Mask]:
+    """Digests, and which are any, of values that all have the right length, without a loop over rows."""
+    if not len(array):
+        return np.zeros((0, width_bytes), np.uint8), np.zeros(0, np.bool_)
     _, offsets, data = array.buffers()
-    start = np.frombuffer(offsets, np.int64, offset=8 * array.offset, count=1)[0]
-    characters = np.frombuffer(data, np.uint8, offset=int(start), count=len(array) * digits)
-    nibbles = _HEX_VALUE[characters].reshape(len(array), digits)
-    high, low = nibbles[:, 0::2], nibbles[:, 1::2]
-    if nibbles.max() == 255:  # noqa: PLR2004 - the table's mark for "no hex digit"
-        return None
-    return Digests(((high << 4) | low).astype(np.uint8), np.ones(len(array), np.bool_))
+    start = int(np.frombuffer(offsets, np.int64, offset=8 * array.offset, count=1)[0])
+    characters = np.frombuffer(data, np.uint8, offset=start, count=len(array) * 2 * width_bytes)
+    nibbles = _HEX_VALUE[characters].reshape(len(array), 2 * width_bytes)
+    digests: U8 = (nibbles[:, 0::2] << np.uint8(4)) | nibbles[:, 1::2]
+    if nibbles.max() < _NO_DIGIT:
+        return digests, np.ones(len(array), np.bool_)
+    whole = nibbles.max(axis=1) < _NO_DIGIT
+    digests[~whole] = 0
+    return digests, whole
+
+
+def _spread(values: Any, mask: Mask) -> Any:
+    """An array whose rows under the mask are the values, in order, and zeros elsewhere."""
+    spread = np.zeros((len(mask), *values.shape[1:]), values.dtype)
+    spread[mask] = values
+    return spread
+
+
+def _add_unusual(array: Any, rows: Mask, data: U8, present: Mask) -> None:
+    """Adds the digests of some rows, one by one: there may be space around them."""
+    for row, value in zip(np.flatnonzero(rows).tolist(), array.filter(pa.array(rows)).to_pylist(), strict=True):
+        digest = hex_digest_of(value, data.shape[1])
+        if digest is not None:
+            data[row], present[row] = np.frombuffer(digest, np.uint8), True
 
 
 def blank_rows(batch: SealedBatch, column: Column) -> int:
@@ -106,23 +121,35 @@ def blank_rows(batch: SealedBatch, column: Column) -> int:
     return int(pc.sum(pc.equal(lengths, 0)).as_py() or 0)
 
 
-def url_values(batch: SealedBatch, form: UrlForm) -> Sealed[list[bytes | None]]:
-    """The URL column under a form; None where the value is null or has no such form."""
-    form_of = FORM_OF[form]
-    return Sealed([None if value is None else form_of(value) for value in blobs(batch, Column.URL)])
-
-
-_QUICK_DIGEST: dict[str, Callable[[bytes], Any]] = {
-    "md5": partial(hashlib.md5, usedforsecurity=False),
+_QUICK_DIGEST: dict[str, _Hash] = {
+    "md5": _md5,
     "sha1": partial(hashlib.sha1, usedforsecurity=False),
     "sha256": hashlib.sha256,
 }
 
 
-def digests_of(values: Sealed[list[bytes | None]], algorithm: str, width_bytes: int) -> Digests:
-    """The digest of every value that is there."""
+def digests_of(
+    values: Sealed[Any], algorithm: str, width_bytes: int, known: tuple[Sealed[Any], Digests] | None = None
+) -> Digests:
+    """The digest of every value of an Arrow array of bytes that is there.
+
+    `known` is another array of as many values with its digests: they serve wherever the two arrays are equal.
+    """
+    array = values.unseal()
+    present = array.is_valid().to_numpy(zero_copy_only=False)
+    if known is None:
+        return Digests(_spread(_made(array.drop_null(), algorithm, width_bytes), present), present)
+    same = pc.fill_null(pc.equal(array, known[0].unseal()), False).to_numpy(zero_copy_only=False)
+    fresh = present & ~same
+    data = np.where(same[:, None], known[1].data, np.uint8(0))
+    data[fresh] = _made(array.filter(pa.array(fresh)), algorithm, width_bytes)
+    return Digests(data, present)
+
+
+def _made(array: Any, algorithm: str, width_bytes: int) -> U8:
     make = _QUICK_DIGEST[algorithm]
-    return _stacked([None if value is None else make(value).digest() for value in values.unseal()], width_bytes)
+    joined = b"".join([make(value).digest() for value in array.to_pylist()])
+    return np.frombuffer(joined, np.uint8).reshape(len(array), width_bytes)
 
 
 def key_at(digests: Digests, row: int) -> Sealed[bytes]:

@@ -1,13 +1,16 @@
-"""Spellings of an address: the forms under which it is compared, and its host. One value at a time."""
+"""Spellings of an address: the forms under which it is compared, one value or a whole column, and its host."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import ada_url
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from vetset.records import UrlForm
+from vetset.records import Column, Sealed, SealedBatch, UrlForm
 
 
 def raw_of(value: bytes) -> bytes | None:
@@ -66,6 +69,46 @@ FORM_OF: dict[UrlForm, Callable[[bytes], bytes | None]] = {
     UrlForm.TX: tx_of,
     UrlForm.WHATWG: whatwg_of,
 }
+
+
+def url_values(batch: SealedBatch, form: UrlForm) -> Sealed[Any]:
+    """The URL column under a form, as a large_binary array; null where the value is null or has no such form."""
+    urls = batch.unseal().column(Column.URL.value)
+    if form is UrlForm.RAW:
+        return Sealed(pc.if_else(pc.equal(pc.binary_length(urls), 0), None, urls))
+    settled = pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)  # a null is as settled as can be
+    quick = urls if form is UrlForm.WHATWG else _without_scheme(_lower(urls))
+    others = [FORM_OF[form](value) for value in urls.filter(pc.invert(settled)).to_pylist()]
+    return Sealed(pc.replace_with_mask(quick, pc.invert(settled), pa.array(others, pa.large_binary())))
+
+
+# Most addresses by far are in normal form already. This tells the simplest of them, so that they need no parser: the
+# href of the WHATWG URL Standard is then the value itself, and `tx` is the value lower-cased without its scheme. It
+# leaves to the parser all that some step of either rule might touch: user, port, IP address (a last label that starts
+# with a digit), punycode and any other double hyphen, no path, path segments that might read as `.` or `..` (they
+# start with `.` or `%`), characters that are escaped somewhere, an empty query, any fragment.
+_LABEL = "[a-z0-9]+(?:-[a-z0-9]+)*"
+_LAST_LABEL = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+_START = r"A-Za-z0-9_~!$&()*+,;=:@\-"
+_SEGMENT = f"/(?:[{_START}][{_START}.%]*)?"
+_SETTLED = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:{_SEGMENT})+(?:\?[{_START}.%/?]+)?\z"
+
+
+def _lower(urls: Any) -> Any:
+    """A binary array with its ASCII letters in lower case; nothing is asked of the other bytes."""
+    validity, offsets, data = urls.buffers()
+    lower = pa.py_buffer(data.to_pybytes().lower())
+    return pa.Array.from_buffers(urls.type, len(urls), [validity, offsets, lower], urls.null_count, urls.offset)
+
+
+def _without_scheme(urls: Any) -> Any:
+    """A binary array less the first 7 bytes of every value, or 8 where it starts with `https:`."""
+    secure = pc.starts_with(urls, pattern="https:")
+    return pc.if_else(
+        secure,
+        pc.binary_replace_slice(urls, 0, 8, replacement=b""),
+        pc.binary_replace_slice(urls, 0, 7, replacement=b""),
+    )
 
 
 def host_of(value: bytes) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from vetset.records import (
     Match,
     RowBatch,
     ScreenOutcome,
+    Sealed,
     SealedBatch,
     Signal,
     StageResult,
@@ -160,6 +162,7 @@ def _probes(batch: SealedBatch, lists: Sequence[HashList], result: Screened) -> 
 
 def _url_probes(batch: SealedBatch, tables: Sequence[KeyTable], result: Screened) -> Iterator[_Probe]:
     """Each form is made once, each digest of a form once, however many lists want them."""
+    known: dict[str, tuple[Sealed[Any], kernels.Digests]] = {}
     for form in UrlForm:
         signals = sorted({table.signal for table in tables if form in table.forms})
         if not signals:
@@ -170,7 +173,8 @@ def _url_probes(batch: SealedBatch, tables: Sequence[KeyTable], result: Screened
         for signal in signals:
             algorithm = URL_ALGORITHM[signal]
             if algorithm not in made:
-                made[algorithm] = kernels.digests_of(values, algorithm, WIDTH_BYTES[signal])
+                made[algorithm] = kernels.digests_of(values, algorithm, WIDTH_BYTES[signal], known.get(algorithm))
+                known.setdefault(algorithm, (values, made[algorithm]))
             yield _Probe(label, signal, form, made[algorithm])
         blank = kernels.blank_rows(batch, Column.URL)
         _count_absent(result, label, made[URL_ALGORITHM[signals[0]]], None, blank)

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vetset import kernels
+from vetset.cases import INITIAL
 from vetset.records import Address, Hit, ListEntry, Match, ScreenOutcome, Sealed, Shard, Signal, UrlForm
 
 #: What a line of a hit holds besides what was noted of it.
-FIELDS = frozenset({"case", "step", "shard", "row", "outcome", "url", "digests", "matches"})
+FIELDS = frozenset({"case", "state", "step", "shard", "row", "outcome", "url", "digests", "matches"})
 _TEXT, _BASE64 = "text", "base64"
 
 
@@ -86,6 +87,7 @@ def line_of(hit: Hit, step: str, shard: Shard, case_key: bytes) -> dict[str, obj
     noted = {str(name): spelled(value) for name, value in hit.noted.items()}
     return noted | {
         "case": kernels.case_id_of(hit.shard_id, hit.row, case_key),
+        "state": INITIAL.value,
         "step": step,
         "shard": shard.path,
         "row": hit.row,

@@ -20,9 +20,9 @@ from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained
 from vetset.pipeline.shard import held_rows
 from vetset.records import ScreenOutcome, Shard, Task, TaskReport
-from vetset.vault import Vault, open_keys, read_identities
+from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.opening import Opened, Request, opened
-from vetset.wiring.worker import SINK_HINT, sink_words
+from vetset.wiring.worker import SINK_HINT, sink_words, workers_of
 
 Clock = Callable[[], float]
 
@@ -68,13 +68,21 @@ def go_on(
         return _concluded(run, basis, clock() - started)
 
 
-def clean(request: Request, watcher: Watcher, clock: Clock) -> Result:
+def clean(request: Request, watcher: Watcher, clock: Clock, disk: Disk | None = None) -> Result:
     """Writes the cleaned dataset of a run whose findings are settled; needs no list, so they may have expired."""
     started = clock()
-    with _as_stops(), opened(replace(request, bare=True), watcher) as run:
+    with _as_stops(), opened(replace(request, bare=True), watcher, disk) as run:
         basis = run.audit.settled_on()
         run.audit.clean(basis)
         return _concluded(run, basis, clock() - started)
+
+
+def close(run: Path, disk: Disk | None = None) -> None:
+    """Destroys what opens a run from within. Raises Stop, after which it can be done again."""
+    with _as_stops():
+        ledger, _ = open_run(run, disk)
+        with ledger.lock():
+            close_run(ledger)
 
 
 @contextlib.contextmanager
@@ -135,7 +143,7 @@ def _failures(run: Opened) -> Iterator[str]:
     for report in run.audit.failed.values():
         yield f"{report.task.shard.path}: failed in {report.task.step}: {explained(report)}"
     if run.audit.failed:
-        yield f"try them again with: vetset retry {run.request.run} --only failed"
+        yield f"once the cause is gone: vetset retry {run.request.run} --only failed (a changed file is another run)"
 
 
 def _whereabouts(run: Opened) -> Iterator[str]:
@@ -160,7 +168,7 @@ def _about(run: Opened, seconds: float) -> About:
         started=(finished - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         finished=finished.isoformat(timespec="seconds"),
         duration_seconds=seconds,
-        workers=request.settings.run.workers,
+        workers=workers_of(request.settings.run),
         ignored=run.found.ignored,
         lists=run.lists,
         policy=policy.name or ("own rules" if policy.rules else ""),
@@ -178,7 +186,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     shards = len(known["inputs"])
     steps = {step: len(list(ledger.manifests(step))) for step in STEPS}
     failures = {step: dict(ledger.failures(step)) for step in ledger.failed_steps()}
-    problems = ledger.verify() if verify else []
+    problems = ledger.verify(Path(known["clean"]) if known["clean"] else None) if verify else []
     state: dict[str, Any] = {
         "run": str(run),
         "shards": shards,

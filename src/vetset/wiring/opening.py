@@ -24,7 +24,7 @@ from vetset.errors import Stop
 from vetset.hashlists.compiled import CompiledList, map_list, open_list
 from vetset.hashlists.seen import check_not_rolled_back, remember
 from vetset.ledger import Disk, Ledger, Sink, create_run, open_run
-from vetset.pipeline.audit import Audit, Watcher
+from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher
 from vetset.pipeline.shard import ShardSettings
 from vetset.records import ListRef, Signal
 from vetset.runners.local import forbid_dumps
@@ -144,13 +144,22 @@ def _apart(request: Request, found: Found) -> None:
         places["--clean"] = request.clean.resolve()
         if _nested(places["--out"], places["--clean"]):
             raise Stop("--out and --clean lie one inside the other", hint="name two separate folders")
+    one_file = Path(request.dataset).is_file()  # what lies beside it is no part of the dataset
     for option, place in places.items():
-        if place == root or root in place.parents:
+        if place == root or (root in place.parents and not one_file):
             raise Stop(
                 f"{option} lies inside the dataset", hint="vetset never works in place: name a folder outside it"
             )
-    if request.clean and not request.resume:
+    if request.clean and not _went_on_with(request, request.clean):
         _must_be_free(request.clean)
+
+
+def _went_on_with(request: Request, folder: Path) -> bool:
+    """Whether a folder is this run's cleaned dataset already: named in run.toml, or marked as not whole yet."""
+    if not request.resume or not (request.run / "run.toml").is_file():
+        return False
+    _, known = open_run(request.run)
+    return bool(known["clean"] == str(folder.absolute()) or (folder / INCOMPLETE).is_file())
 
 
 def _nested(one: Path, other: Path) -> bool:

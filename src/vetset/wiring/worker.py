@@ -17,7 +17,7 @@ from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
-from vetset.config import Settings
+from vetset.config import RunSettings, Settings
 from vetset.datasets.formats import ByFormat
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.hashlists.compiled import map_list
@@ -110,12 +110,17 @@ def run_task(task: Task) -> TaskReport:
     return replace(report, seconds=time.monotonic() - started)
 
 
-SINK_HINT = "free space or mend the device, then run the same command with --resume; nothing done so far is lost"
+SINK_HINT = "free space or mend the device, then run the same command again (audit: with --resume); no work is lost"
 
 
 def sink_words(error: SinkError) -> str:
     """A refused write, for a person."""
     return f"cannot {error.action} {error.name}: {os.strerror(error.error_number)}"
+
+
+def workers_of(settings: RunSettings) -> int:
+    """How many processes carry the tasks."""
+    return 1 if settings.runner == "serial" else settings.workers or len(os.sched_getaffinity(0))
 
 
 def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
@@ -124,5 +129,5 @@ def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
     if plan.reading.run.runner == "serial":
         return Serial(boot)
     if plan.reading.run.runner == "local":
-        return Local(boot, plan.reading.run.workers)
+        return Local(boot, workers_of(plan.reading.run))
     raise Stop(f"unknown runner {plan.reading.run.runner!r}", hint="serial (for debugging) or local")
