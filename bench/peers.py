@@ -9,6 +9,7 @@ every peer may do it in its own best way, one thread each unless told otherwise;
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -113,6 +114,7 @@ class Measurement:
     wall_seconds: float
     peak_rss_bytes: int
     peak_private_bytes: int  # RssAnon: what is not shared with another process or backed by a file
+    memory_files_bytes: int = 0  # all anonymous memory files (memfd) of all processes, each file once
 
 
 @dataclass(slots=True)
@@ -123,6 +125,7 @@ class _Peak:
     every_seconds: float = 0.02
     rss_bytes: int = 0
     private_bytes: int = 0
+    memory_files: dict[int, int] = field(default_factory=dict)  # inode -> bytes
     ended: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
@@ -131,6 +134,7 @@ class _Peak:
                 memory = _memory(process_id)
                 self.rss_bytes = max(self.rss_bytes, memory.get("VmHWM", 0))
                 self.private_bytes = max(self.private_bytes, memory.get("RssAnon", 0))
+                self.memory_files.update(_memory_files(process_id))
 
 
 def _with_descendants(process_id: int) -> list[int]:
@@ -144,6 +148,17 @@ def _with_descendants(process_id: int) -> list[int]:
 def _memory(process_id: int) -> dict[str, int]:
     lines = (line.split() for line in _text_or_nothing(Path(f"/proc/{process_id}/status")).splitlines())
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
+
+
+def _memory_files(process_id: int) -> dict[int, int]:
+    """The memfds that a process holds open: inode -> bytes of memory in use."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended between two looks
+        for path in Path(f"/proc/{process_id}/fd").iterdir():
+            if "/memfd:" in str(path.readlink()):
+                status = path.stat()
+                found[status.st_ino] = status.st_blocks * 512
+    return found
 
 
 def _text_or_nothing(path: Path) -> str:
@@ -167,7 +182,8 @@ def measure(command: Sequence[str], *, environment: dict[str, str] | None = None
     watcher.join()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, process.args)
-    return Measurement(_cpu_seconds(usage), wall_seconds, peak.rss_bytes, peak.private_bytes)
+    memory_files_bytes = sum(peak.memory_files.values())
+    return Measurement(_cpu_seconds(usage), wall_seconds, peak.rss_bytes, peak.private_bytes, memory_files_bytes)
 
 
 def _cpu_seconds(usage: resource.struct_rusage) -> float:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from inspect import isgeneratorfunction
+from pathlib import Path
 from typing import Any
 
 #: Function -> step, in the order of the table. A method is named by its class.
@@ -81,33 +82,36 @@ class StepClock:
         return turns if isgeneratorfunction(function) else timed
 
 
-def install(clock: StepClock) -> None:
-    """Puts the clock around every function of `STEPS`."""
+def places() -> list[tuple[Any, str, str]]:
+    """Owner, name and step of every function of `STEPS`; imports their modules. AttributeError if one is gone."""
+    found = []
     for name, step in STEPS.items():
         module, _, path = name.partition(":")
         owner: Any = importlib.import_module(module)
         *outer, last = path.split(".")
         for part in outer:
             owner = getattr(owner, part)
-        setattr(owner, last, clock.wrapped(getattr(owner, last), step))
+        getattr(owner, last)
+        found.append((owner, last, step))
+    return found
 
 
 def main() -> None:
     """`steps.py TABLE.json ARGUMENT...`: runs `vetset ARGUMENT...` here and writes the seconds by step."""
-    import vetset.wiring.job
     from vetset.cli import main as vetset_main
 
     target, arguments = sys.argv[1], sys.argv[2:]
-    clock = StepClock()
-    install(clock)
+    found = places()
+    clock = StepClock()  # from here on: what came before is the start-up
+    for owner, name, step in found:
+        setattr(owner, name, clock.wrapped(getattr(owner, name), step))
     sys.argv = ["vetset", *arguments]
     try:
         vetset_main()
     except SystemExit as end:
         status = end.code
     clock.leave()
-    with open(target, "w", encoding="utf-8") as out:
-        json.dump(clock.seconds, out)
+    Path(target).write_text(json.dumps(clock.seconds), "utf-8")
     sys.exit(status)
 
 

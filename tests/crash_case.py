@@ -161,16 +161,18 @@ class Case:
     def strike(self, fault: Fault, device: Device, *, resume: bool) -> bool:
         """Runs into the fault; False if the run ended before it came. Raises AssertionError for any other ending."""
         disk = FaultyDisk(fault=fault, device=device)
+        stop: Stop | None = None
         try:
             self.go(disk, resume=resume)
         except Killed:
-            assert fault.kind not in REFUSALS
-        except Stop as stop:
-            assert fault.kind in REFUSALS, stop.message
-            assert stop.hint
-        else:
+            return True
+        except Stop as caught:
+            stop = caught
+        if stop is None:
             assert len(disk.operations) <= fault.at, f"{fault} was passed over"
             return False
+        assert fault.kind in REFUSALS, stop.message
+        assert stop.hint
         return True
 
     def recover(self, disk: FaultyDisk | None = None) -> None:

@@ -2,7 +2,7 @@
 
 In it: how a chain is drawn from a seed, and run. Not in it: single points (`crash_points`).
 Rules: the seed is all it takes to see a chain again; a kill loses nothing of the page cache, so what was not synced
-before it may still be lost by a power loss later in the chain.
+before it may still be lost by a power loss later in the chain, or by the one after its end, which must take nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from tests.crash_case import Case, blamed
-from tests.faults import DEATHS, REFUSALS, Device, Fault
+from tests.faults import DEATHS, REFUSALS, Device, Fault, FaultyDisk
 
 LONGEST = 6
 KINDS = (*DEATHS, *REFUSALS)
@@ -25,7 +25,9 @@ def chain_of(seed: int, operations: int) -> list[Fault]:
     for place in range(chance.randint(1, LONGEST)):
         early = place > 0 and chance.random() < 0.5
         at = chance.randrange(min(EARLY_OPERATIONS, operations) if early else operations)
-        faults.append(Fault(at, chance.choice(KINDS), chance.choice((0, 1, chance.randrange(4096))), chance.randrange(1 << 30)))
+        faults.append(
+            Fault(at, chance.choice(KINDS), chance.choice((0, 1, chance.randrange(4096))), chance.randrange(1 << 30))
+        )
     return faults
 
 
@@ -37,6 +39,7 @@ def run_chain(case: Case, seed: int) -> int:
         case.clear()
         for number, fault in enumerate(faults):
             struck += case.strike(fault, device, resume=number > 0)
-        case.recover()
+        case.recover(FaultyDisk(device=device))
+        device.lose_power()
         case.check()
     return struck

@@ -91,26 +91,26 @@ class Points:
                 folder.rename(aside)
         for fault in faults:
             with blamed([fault, operation]):
-                self._point(disk, operation, data, fault)
-                if self.forked:
+                if self._point(disk, operation, data, fault):
                     return
         for folder, aside in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
             if aside.exists():
                 aside.rename(folder)
 
-    def _point(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> None:
+    def _point(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> bool:
+        """Tries one fault; answers whether this is the child that is to go on into it."""
         for folder, aside in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
             if aside.exists():
                 shutil.copytree(aside, folder, copy_function=linked)
         self.counts[fault.kind] += 1
-        if fault.kind in REFUSALS:
-            self._refuse(disk, fault)
-        else:
+        if fault.kind not in REFUSALS:
             self._die(disk, operation, data, fault)
-        if not self.forked:
-            self._recover()
+        elif self._refuse(disk, fault):
+            return True
+        self._recover()
+        return False
 
     def _die(self, disk: FaultyDisk, operation: Operation, data: Any, fault: Fault) -> None:
         if operation.name == "write":
@@ -119,7 +119,7 @@ class Points:
         if fault.kind != "kill":
             Device(list(disk.device.pending), dict(disk.device.durable)).lose_power(fault.kind)
 
-    def _refuse(self, disk: FaultyDisk, fault: Fault) -> None:
+    def _refuse(self, disk: FaultyDisk, fault: Fault) -> bool:
         """Lets a child of this process go on into the fault; its open products are those of the copy."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Arrow's idle threads; the child needs none of them
@@ -127,10 +127,11 @@ class Points:
         if child:
             _, status = os.waitpid(child, 0)
             assert status == 0, "came out as something else than a Stop with a hint"
-            return
+            return False
         self.forked, disk.fault = True, fault
         for fd, path in disk.paths.items():
             os.dup2(opened(path), fd)
+        return True
 
     # --- recoveries --------------------------------------------------------------------------------------------------
 
@@ -187,7 +188,7 @@ def files_below(folder: Path) -> Iterator[str]:
     """Every file and folder below, by its name from there."""
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            yield os.path.relpath(os.path.join(place, name), folder)
+            yield os.path.relpath(f"{place}/{name}", folder)
 
 
 def opened(path: Path) -> int:

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mmh3
 import pyarrow as pa
@@ -42,7 +43,7 @@ def oracle_rows(tables: dict[str, pa.Table]) -> list[dict[str, object]]:
     return rows
 
 
-def check(place: Place, tables: dict[str, pa.Table], lists: list[dict[str, set[object]]]) -> set[str]:
+def check(place: Place, tables: dict[str, pa.Table], lists: list[dict[str, Any]]) -> set[str]:
     rows = oracle_rows(tables)
     wanted = outcomes(rows, lists, LIMIT, set())
     named = {(str(row["shard"]), int(str(row["row"]))): outcome for row, outcome in zip(rows, wanted, strict=True)}

@@ -44,7 +44,11 @@ def sealed_bytes(tree: Any) -> Any:
     return [sealed_bytes(item) for item in tree] if isinstance(tree, list) else tree
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, [object()], {"a": range(2)}, Sealed("text of a row")], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1, 2}, 1j, [object()], {"a": range(2)}, Sealed("text of a row")],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_json_lacks_is_refused_without_being_shown(value: object) -> None:
     if isinstance(value, Sealed):
         assert spelled(value) == "text of a row"

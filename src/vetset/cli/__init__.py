@@ -15,6 +15,7 @@ from vetset import __version__
 from vetset.cli.demo import demo
 from vetset.cli.keeping import close, keys, status, vault
 from vetset.cli.lists import lists
+from vetset.cli.streams import ReaderGone, forget_stdout, say
 from vetset.cli.survey import audit, clean, expand, retry, screen
 from vetset.errors import ExitStatus, Stop
 
@@ -53,12 +54,15 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         result = vetset.main(args=arguments, prog_name="vetset", standalone_mode=False)
     except Stop as stop:
-        click.echo(f"vetset: {stop.message}", err=True)
+        say(f"vetset: {stop.message}")
         if stop.hint:
-            click.echo(f"  hint: {stop.hint}", err=True)
+            say(f"  hint: {stop.hint}")
+        return ExitStatus.STOPPED
+    except ReaderGone:
+        forget_stdout()
         return ExitStatus.STOPPED
     except (KeyboardInterrupt, click.Abort):
-        click.echo("vetset: interrupted; what was done is kept. Go on with the same command and --resume", err=True)
+        say("vetset: interrupted; what was done is kept. Go on with the same command and --resume")
         return ExitStatus.INTERRUPTED
     except click.exceptions.Exit as ended:
         return int(ended.exit_code)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vetset.cli.progress import Progress
+from vetset.cli.streams import say
 
 
 @click.command(short_help="A whole audit on rows made on the spot.")
@@ -29,5 +30,5 @@ def demo(out: Path, rows: int, workers: int, *, quiet: bool) -> int:
     with Progress(sys.stderr, quiet=quiet, clock=time.monotonic) as watcher:
         result = run_demo(out, rows=rows, workers=workers, watcher=watcher, now=datetime.now(UTC), clock=time.monotonic)
     for line in result.lines:
-        click.echo(line, err=True)
+        say(line)
     return 0 if result.as_planted else 1

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from vetset.cli.places import config_folder
+from vetset.cli.streams import give, say
 from vetset.errors import Stop
 
 PATH = click.Path(path_type=Path)
@@ -29,10 +31,10 @@ def status(run: Path, *, as_json: bool, verify: bool) -> int:
 
     state = status_of(run, verify=verify)
     if as_json:
-        click.echo(json.dumps(state, sort_keys=True))
+        give(json.dumps(state, sort_keys=True))
     else:
         for line in state["lines"]:
-            click.echo(line, err=True)
+            say(line)
     return 0 if state["sound"] else 1
 
 
@@ -46,9 +48,7 @@ def close(run: Path) -> None:
     from vetset.wiring.job import close as close_job
 
     close_job(run)
-    click.echo(
-        f"closed {run}: its key and keyed hashes are destroyed; the findings open with a custodian's key", err=True
-    )
+    say(f"closed {run}: its key and keyed hashes are destroyed; the findings open with a custodian's key")
 
 
 @click.group(short_help="The sealed findings of a run.")
@@ -79,13 +79,27 @@ def open_vault(run: Path, identities: tuple[Path, ...], out: Path | None, *, i_a
     lines = findings_lines(run, identities)
     if out is None:
         for line in lines:
-            click.echo(line)
-        return
+            give(line)
+    else:
+        _write_new(out, lines)
+
+
+def _write_new(out: Path, lines: Iterator[str]) -> None:
+    """Writes a new file for the owner alone, whole or not at all."""
     try:
-        with open(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:  # noqa: PTH123 - the descriptor carries the mode
-            stream.writelines(f"{line}\n" for line in lines)
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Stop(f"cannot write {out}: {error.strerror}", hint="name a new file") from None
+        raise Stop(f"cannot write {out}: {error.strerror}", hint="name a new file in a folder that is there") from None
+    whole = False
+    try:
+        with open(fd, "w", encoding="utf-8") as stream:  # noqa: PTH123 - the descriptor carries the mode
+            stream.writelines(f"{line}\n" for line in lines)
+        whole = True
+    except OSError as error:
+        raise Stop(f"cannot write {out}: {error.strerror}", hint="free space there, or name another file") from None
+    finally:
+        if not whole:
+            out.unlink()
 
 
 @click.group(short_help="Keys of custodians.")
@@ -105,4 +119,4 @@ def new_key(out: Path | None) -> None:
     from vetset.vault import custodian, new_identity
 
     recipient = custodian(config_folder())[0] if out is None else new_identity(out)
-    click.echo(recipient)
+    give(recipient)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from vetset.cli.places import config_folder
+from vetset.cli.streams import give, say
 from vetset.errors import Stop
 from vetset.records import Signal, UrlForm
 
@@ -83,13 +84,13 @@ def compile_command(out: Path, sources: tuple[Path, ...], *, plain: bool, **opti
     recipients, note = _recipients(options["recipients"], plain=plain)
     compiled = compile_list(sources, out, created=datetime.now(UTC), recipients=recipients, **arguments)
     for account in compiled.accounts:
-        click.echo(f"{_printable(account.source)}: {account.taken:,} values taken", err=True)
+        say(f"{_printable(account.source)}: {account.taken:,} values taken")
         for sentence in account.sentences():
-            click.echo(f"  {sentence}", err=True)
+            say(f"  {sentence}")
     counts = ", ".join(f"{count:,} {signal}" for signal, count in compiled.counts.items())
-    click.echo(f"compiled {compiled.ref.name} version {compiled.ref.version}: {counts}", err=True)
-    click.echo(f"  {out}, digest {compiled.ref.digest}", err=True)
-    click.echo(f"  {note}", err=True)
+    say(f"compiled {compiled.ref.name} version {compiled.ref.version}: {counts}")
+    say(f"  {out}, digest {compiled.ref.digest}")
+    say(f"  {note}")
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -149,17 +150,17 @@ def show(file: Path, identities: tuple[Path, ...], *, as_json: bool) -> None:
     """
     facts = _facts(file, identities)
     if as_json:
-        click.echo(json.dumps(facts, sort_keys=True))
+        give(json.dumps(facts, sort_keys=True))
         return
     for name, value in facts.items():
         if isinstance(value, dict):
-            click.echo(f"{name}:", err=True)
+            say(f"{name}:")
             for part, count in list(value.items())[:_MAX_CATEGORIES_SHOWN]:
-                click.echo(f"  {_printable(part) or '(none)'}: {count:,}", err=True)
+                say(f"  {_printable(part) or '(none)'}: {count:,}")
             if len(value) > _MAX_CATEGORIES_SHOWN:
-                click.echo(f"  and {len(value) - _MAX_CATEGORIES_SHOWN:,} more", err=True)
+                say(f"  and {len(value) - _MAX_CATEGORIES_SHOWN:,} more")
         else:
-            click.echo(f"{name}: {_printable(str(value))}", err=True)
+            say(f"{name}: {_printable(str(value))}")
 
 
 def _facts(file: Path, identities: tuple[Path, ...]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import click
 
 from vetset.cli.places import config_folder
 from vetset.cli.progress import Progress
+from vetset.cli.streams import give, say
 from vetset.config import PolicySettings, Settings, read_policy, read_settings
 from vetset.errors import ExitStatus, Stop
 
@@ -128,9 +129,9 @@ def _carried(settings: Settings, options: dict[str, Any]) -> Settings:
 
 def _ended(result: Result, options: dict[str, Any]) -> int:
     for line in result.lines:
-        click.echo(line, err=True)
+        say(line)
     if options["as_json"]:
-        click.echo(result.json_line)
+        give(result.json_line)
     if options.get("fail_on_hit") and result.hits:
         return ExitStatus.HIT
     return ExitStatus.DONE if result.complete else ExitStatus.INCOMPLETE

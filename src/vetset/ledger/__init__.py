@@ -8,7 +8,7 @@ Rules: nothing is written but through `Disk`; a product appears whole or not at 
 from vetset.ledger.disk import Disk
 from vetset.ledger.manifest import Manifest, Product, StepRoot
 from vetset.ledger.record import Failure, Ledger
-from vetset.ledger.run import create_run, open_run
+from vetset.ledger.run import create_run, discard_run, open_run
 from vetset.ledger.sink import ProductStream, Sink
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "Sink",
     "StepRoot",
     "create_run",
+    "discard_run",
     "open_run",
 ]

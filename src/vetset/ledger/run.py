@@ -24,6 +24,9 @@ from vetset.ledger.sink import PARTIAL, Sink
 #: What an unfinished making of a run may have left; it holds nothing yet, so it is made anew.
 _BEFORE_RUN_TOML = frozenset({LOCK, RUN_TOML, "run.key", "vault", "vault/run.age"})
 
+#: In this order: without its keys or its lock a folder must not be a run.
+_LAST = (RUN_TOML, "vault", "run.key", LOCK)
+
 
 def create_run(
     root: Path,
@@ -45,6 +48,19 @@ def create_run(
             prepare(ledger.sink)
         ledger.sink.put(RUN_TOML, text)
     return ledger
+
+
+def discard_run(ledger: Ledger) -> None:
+    """Takes away a run that was made and holds nothing yet; for whoever holds its lock. May be cut off anywhere.
+
+    What is left then is a run still, or what the making of one may leave: the next command goes on with it.
+    """
+    sink = ledger.sink
+    there = sorted(path.name for path in sink.root.iterdir())
+    for name in (*(name for name in there if name not in _LAST), *_LAST):
+        sink.remove_tree(name)
+    with contextlib.suppress(SinkError):  # a folder that is in use stays, empty
+        sink.disk.unlink(sink.root, name=sink.root.name)
 
 
 def open_run(root: Path, disk: Disk | None = None) -> tuple[Ledger, dict[str, Any]]:

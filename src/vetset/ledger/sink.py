@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -195,14 +196,19 @@ class Sink:
         self.remove(name)
 
     def sweep(self) -> None:
-        """Takes away what crashes left: every `.partial` under the root."""
+        """Takes away what crashes left: every `.partial` under the root. All other names under it become durable.
+
+        A process that died between a rename and the sync of its folder left a product that is there, is taken for
+        done, and would be gone after a power loss, even one after the end of this run.
+        """
         if not self.root.is_dir():
             return
-        stale = sorted(path for path in self.root.rglob(f"*{PARTIAL}") if not path.is_dir())
-        for path in stale:
+        for path in sorted(path for path in self.root.rglob(f"*{PARTIAL}") if not path.is_dir()):
             self.disk.unlink(path, name=self._name(path))
-        for folder in sorted({path.parent for path in stale}):
+        for folder in (self.root, *sorted(path for path in self.root.rglob("*") if path.is_dir())):
             self.disk.sync_folder(folder, name=self._name(folder))
+        if os.access(self.root.parent, os.R_OK):  # a folder is opened to be synced; the operator's own may not open
+            self.disk.sync_folder(self.root.parent)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vetset.config import Rule
-from vetset.errors import Stop, Trouble
+from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Ledger, Sink
 from vetset.pipeline import shard as work
 from vetset.ports import HashList, Runner, RunTask
@@ -59,10 +59,16 @@ class Audit:
     # --- the verbs ---------------------------------------------------------------------------------------------------
 
     def index(self) -> None:
-        """Looks at every shard, and stops where nothing in them could ever be compared."""
+        """Looks at every shard."""
         self._carry("index", self._tasks("index"))
+
+    def must_be_comparable(self) -> None:
+        """Stops where nothing in the shards could ever be compared, or the policy never applied."""
         if not self._alive():
-            raise Stop(f"no shard could be read: {_first(self.failed)}", hint="see the message; nothing was written")
+            raise Stop(
+                f"no shard could be read: {_first(self.failed)}",
+                hint="mend the file or the settings' [columns], or name another dataset; the run was not begun",
+            )
         self._must_meet(self.columns_found())
 
     def screen(self) -> None:
@@ -73,7 +79,7 @@ class Audit:
         if not self.allow_nothing_comparable and not any(self._compared()):
             raise Stop(
                 "nothing was compared: the columns that the lists could meet hold no usable value in any row",
-                hint="look at the columns' contents, or say --allow-nothing-comparable",
+                hint="look at the columns' contents, or go on with --resume --allow-nothing-comparable",
             )
 
     def expand(self) -> str:
@@ -128,7 +134,7 @@ class Audit:
         """Writes the cleaned dataset. Its folder says INCOMPLETE until every shard of the dataset is in it."""
         if self.cleaned is None:
             return
-        self.cleaned.put(INCOMPLETE, _INCOMPLETE_TEXT)
+        self.cleaned.put(INCOMPLETE, incomplete_text(self.ledger.run_digest))
         self._carry("clean", self._tasks("clean", basis=basis))
         if not self.failed:
             self.cleaned.remove(INCOMPLETE)
@@ -220,7 +226,11 @@ class Audit:
 
     def results(self, step: str, shard: Shard) -> pa.Table:
         """The small table of a shard's step."""
-        return pq.read_table(self.ledger.sink.root / f"results/{step}/{shard.id}.parquet", partitioning=None)
+        name = f"results/{step}/{shard.id}.parquet"
+        try:
+            return pq.read_table(self.ledger.sink.root / name, partitioning=None)
+        except (pa.ArrowException, OSError):
+            raise ShardError(Trouble.UNREADABLE, f"{name} is damaged") from None
 
     def _must_meet(self, found: dict[Column, int]) -> None:
         for rule in self.settings.rules:
@@ -246,7 +256,7 @@ def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
     if missing:
         raise Stop(
             f"the policy cannot be applied: no shard has the column {missing[0]}",
-            hint="map it in [columns], or drop that rule; nothing was screened",
+            hint="map it in [columns], or drop that rule; the run was not begun",
         )
 
 
@@ -263,6 +273,11 @@ def explained(report: TaskReport) -> str:
 
 #: The mark in a cleaned dataset that is not whole.
 INCOMPLETE = "INCOMPLETE"
-_INCOMPLETE_TEXT = b"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
+
+
+def incomplete_text(run_digest: str) -> bytes:
+    """What the mark says: whose it is too, since another run's dataset is not to be gone on with."""
+    return f"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
 Finish the run with `vetset audit ... --resume`; this file then goes away by itself.
-"""
+run {run_digest}
+""".encode("ascii")

@@ -15,12 +15,13 @@ from typing import Any
 
 from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
-from vetset.ledger import Disk, Failure, open_run
+from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained
 from vetset.pipeline.shard import held_rows
 from vetset.records import ScreenOutcome, Shard, Task, TaskReport
 from vetset.vault import Vault, close_run, open_keys, read_identities
+from vetset.wiring.known import known_run
 from vetset.wiring.opening import Opened, Request, opened
 from vetset.wiring.worker import SINK_HINT, sink_words, workers_of
 
@@ -55,9 +56,16 @@ def go_on(
     started = clock()
     with _as_stops(), opened(request, watcher, disk) as run:
         work = run.audit
+        if not work.keys.recipients:
+            raise Stop(
+                f"{request.run} is closed, or kept its key in memory only (--strict): its audit cannot go on",
+                hint="`vetset clean` and `vetset vault open` still take --identity; else audit anew into another --out",
+            )
         if only and not _leave_failed(work, only):
             return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))
         work.index()
+        with _refusing(run):
+            work.must_be_comparable()
         work.screen()
         if until == "screen":
             return _partly(run, "screened")
@@ -80,9 +88,21 @@ def clean(request: Request, watcher: Watcher, clock: Clock, disk: Disk | None = 
 def close(run: Path, disk: Disk | None = None) -> None:
     """Destroys what opens a run from within. Raises Stop, after which it can be done again."""
     with _as_stops():
-        ledger, _ = open_run(run, disk)
+        ledger, _ = open_run(run, disk)  # even where run.toml says too little to go on: keys can always be destroyed
         with ledger.lock():
             close_run(ledger)
+
+
+@contextlib.contextmanager
+def _refusing(run: Opened) -> Iterator[None]:
+    """A run refused before its first row was read leaves nothing in the way of the corrected command."""
+    try:
+        yield
+    except Stop:
+        ledger = run.audit.ledger
+        if not (ledger.root / "manifests/screen").exists():
+            discard_run(ledger)
+        raise
 
 
 @contextlib.contextmanager
@@ -182,7 +202,7 @@ def _about(run: Opened, seconds: float) -> About:
 
 def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too."""
-    ledger, known = open_run(run)
+    ledger, known = known_run(run)
     shards = len(known["inputs"])
     steps = {step: len(list(ledger.manifests(step))) for step in STEPS}
     failures = {step: dict(ledger.failures(step)) for step in ledger.failed_steps()}
@@ -227,12 +247,14 @@ def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, i
 
 def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
     """Every finding of a run as a JSON line: hits of screen, then rows that share their values."""
-    return (json.dumps(line, sort_keys=True, ensure_ascii=False) for line in _lines(run, identities))
+    with _as_stops():
+        for line in _lines(run, identities):
+            yield json.dumps(line, sort_keys=True, ensure_ascii=False)
 
 
 def _lines(run: Path, identities: Sequence[Path]) -> Iterator[dict[str, Any]]:
     vault, known = _vault(run, identities)
-    ledger, _ = open_run(run)
+    ledger, _ = known_run(run)
     for step in ("screen", "expand"):
         for item in known["inputs"]:
             if ledger.done(step, item["id"]) is not None:
@@ -240,6 +262,6 @@ def _lines(run: Path, identities: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _vault(run: Path, identities: Sequence[Path]) -> tuple[Vault, dict[str, Any]]:
-    ledger, known = open_run(run)
+    ledger, known = known_run(run)
     texts = read_identities(identities)
     return Vault(ledger.sink, open_keys(ledger, texts), known["recipients"], texts), known

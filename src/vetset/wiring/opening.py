@@ -8,29 +8,29 @@ inputs, settings, lists and code; nothing of a list or a key reaches the disk.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vetset import __version__
 from vetset.config import Rule, Settings, resolved_rules, settings_from
+from vetset.datasets.columns import known_overrides
 from vetset.datasets.location import Found, find_shards
 from vetset.errors import Stop
 from vetset.hashlists.compiled import CompiledList, map_list, open_list
 from vetset.hashlists.seen import check_not_rolled_back, remember
-from vetset.ledger import Disk, Ledger, Sink, create_run, open_run
-from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher
+from vetset.ledger import Disk, Ledger, Sink, create_run
+from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher, incomplete_text
 from vetset.pipeline.shard import ShardSettings
 from vetset.records import ListRef, Signal
 from vetset.runners.local import forbid_dumps
 from vetset.summary import ListFigures
 from vetset.vault import RunKeys, Vault, check_recipients, custodian, new_keys, open_keys, read_identities
-from vetset.wiring.worker import Inherited, WorkerPlan, run_task, runner_of
+from vetset.wiring.known import SCHEMA, another_run, fingerprint_of, known_run
+from vetset.wiring.worker import Inherited, WorkerPlan, must_be_known, run_task, runner_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +70,17 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     disk = disk or Disk()
     forbid_dumps()
     rules = resolved_rules(request.settings.policy)
+    known_overrides(request.settings.columns)
+    must_be_known(request.settings.run)
     found = find_shards(request.dataset)
     _apart(request, found)
     identities = _identities(request)
     with _opened_lists(request, identities) as (fds, lists):
         figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
-        fingerprint = _fingerprint(found, figures, request.settings, rules)
+        fingerprint = fingerprint_of(found, figures, request.settings, rules)
         recipients, notes = _recipients(request)
+        for hash_list in lists:
+            remember(request.config_folder, hash_list.ref)
         ledger, keys = _run(request, found, figures, fingerprint, recipients, identities, disk)
         with ledger.lock(), _descriptor(keys.to_fd()) as keys_fd:
             ledger.sink.sweep()
@@ -97,8 +101,6 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
                 allow_nothing_comparable=request.settings.audit.allow_nothing_comparable,
                 cleaned=cleaned,
             )
-            for hash_list in lists:
-                remember(request.config_folder, hash_list.ref)
             yield Opened(audit, request, found, figures, fingerprint, not request.recipients, notes)
 
 
@@ -150,16 +152,16 @@ def _apart(request: Request, found: Found) -> None:
             raise Stop(
                 f"{option} lies inside the dataset", hint="vetset never works in place: name a folder outside it"
             )
-    if request.clean and not _went_on_with(request, request.clean):
-        _must_be_free(request.clean)
 
 
-def _went_on_with(request: Request, folder: Path) -> bool:
-    """Whether a folder is this run's cleaned dataset already: named in run.toml, or marked as not whole yet."""
-    if not request.resume or not (request.run / "run.toml").is_file():
-        return False
-    _, known = open_run(request.run)
-    return bool(known["clean"] == str(folder.absolute()) or (folder / INCOMPLETE).is_file())
+def _is_its_own(ledger: Ledger, known: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a folder is a run's cleaned dataset already: named in run.toml, or marked by this run as not whole."""
+    mark = folder / INCOMPLETE
+    try:
+        marked = mark.is_file() and incomplete_text(ledger.run_digest) == mark.read_bytes()
+    except OSError:
+        marked = False
+    return marked or bool(known["clean"] == str(folder.absolute()))
 
 
 def _nested(one: Path, other: Path) -> bool:
@@ -221,7 +223,7 @@ def _figures_of(hash_list: CompiledList) -> ListFigures:
 
 def _figures_known(run: Path) -> tuple[ListFigures, ...]:
     """The lists that a run was made with, from its run.toml."""
-    _, known = open_run(run)
+    _, known = known_run(run)
     return tuple(
         ListFigures(**{**item, "entries": {Signal(name): count for name, count in item["entries"].items()}})
         for item in known["lists"]
@@ -258,19 +260,6 @@ def _recipients(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (recipient,), (note,)
 
 
-def _fingerprint(found: Found, lists: Sequence[ListFigures], settings: Settings, rules: Sequence[Rule]) -> str:
-    """Digest over all that decides the results: inputs, settings, words, lists and the code's version."""
-    known: dict[str, Any] = {
-        "vetset": __version__,
-        "inputs": [[shard.path, shard.size_bytes, shard.probe] for shard in found.shards],
-        "lists": sorted([item.name, item.version, item.digest] for item in lists),
-        "audit": asdict(settings.audit),
-        "columns": dict(settings.columns),
-        "rules": [asdict(replace(rule, words_file="")) for rule in rules],
-    }
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-
-
 def _run(
     request: Request,
     found: Found,
@@ -280,16 +269,19 @@ def _run(
     identities: Sequence[str],
     disk: Disk,
 ) -> tuple[Ledger, RunKeys]:
-    if request.resume and (request.run / "run.toml").is_file():
-        ledger, known = open_run(request.run, disk)
+    if (request.run / "run.toml").is_file():
+        if not request.resume:
+            raise Stop(f"{request.run} holds a run already", hint="go on with --resume, or name another --out")
+        ledger, known = known_run(request.run, disk)
         if known["fingerprint"] != fingerprint:
-            raise Stop(
-                "this run was made with other inputs, settings, lists or another version of vetset",
-                hint=f"see {request.run / 'run.toml'}; a changed setting is another run: name another --out",
-            )
+            raise another_run(known, found, lists, request.settings)
         if tuple(known["recipients"]) != recipients:
             raise Stop("this run seals to other recipients", hint="name the same --recipient as when it was made")
+        if request.clean and not _is_its_own(ledger, known, request.clean):
+            _must_be_free(request.clean)
         return ledger, open_keys(ledger, identities)
+    if request.clean:
+        _must_be_free(request.clean)
     keys = new_keys()
     run_toml = _run_toml(request, found, lists, fingerprint, recipients)
     ledger = create_run(request.run, run_toml, disk, lambda sink: keys.store(sink, recipients, strict=request.strict))
@@ -301,7 +293,7 @@ def _run_toml(
 ) -> dict[str, Any]:
     """What RUN says of itself: enough to resume it by its folder alone."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "vetset": __version__,
         "fingerprint": fingerprint,
         "created": request.now.astimezone(UTC).isoformat(timespec="seconds"),
@@ -328,7 +320,7 @@ def _without_words(tree: Any) -> Any:
 
 def request_of(run: Path, *, config_folder: Path, now: datetime, identities: tuple[Path, ...] = ()) -> Request:
     """The request that a run was made by, to go on with it by its folder alone."""
-    _, known = open_run(run)
+    _, known = known_run(run)
     return Request(
         dataset=known["dataset"],
         lists=tuple(map(Path, known["list_files"])),

@@ -123,11 +123,16 @@ def workers_of(settings: RunSettings) -> int:
     return 1 if settings.runner == "serial" else settings.workers or len(os.sched_getaffinity(0))
 
 
+def must_be_known(settings: RunSettings) -> None:
+    """Raises Stop for a runner that does not exist."""
+    if settings.runner not in _RUNNERS:
+        raise Stop(f"unknown runner {settings.runner!r}", hint=f"known: {', '.join(_RUNNERS)}")
+
+
+_RUNNERS = ("local", "serial")
+
+
 def runner_of(plan: WorkerPlan, disk: Disk) -> Runner:
     """The runner that the settings name. `disk` is what the workers write through."""
     boot = Boot(plan, disk)
-    if plan.reading.run.runner == "serial":
-        return Serial(boot)
-    if plan.reading.run.runner == "local":
-        return Local(boot, workers_of(plan.reading.run))
-    raise Stop(f"unknown runner {plan.reading.run.runner!r}", hint="serial (for debugging) or local")
+    return Serial(boot) if plan.reading.run.runner == "serial" else Local(boot, workers_of(plan.reading.run))
