@@ -218,7 +218,7 @@ def table_of(rows: Sequence[Row], minutes: float, jobs: int) -> str:
     total = Row("together", sum(row.tried for row in rows), "", sum((row.losses for row in rows), ()))
     total = replace(total, seconds=sum(row.seconds for row in rows))
     lines = "".join(f"{line_of(row)}\n" for row in (*rows, total))
-    return f"{head}{lines}\nTook {minutes:.0f} minutes with {jobs} processes.\n"
+    return f"{head}{lines}\nTook about {max(minutes, 1):.0f} minutes with {jobs} processes.\n"
 
 
 if __name__ == "__main__":

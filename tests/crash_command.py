@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,7 @@ class Command:
 
     def traced(self, *options: str) -> list[str]:
         """The command line under strace."""
+        assert shutil.which("strace"), "strace is needed: `make system` installs it"
         # Not with --seccomp-bpf: strace 6.1 then counts an injected signal and does not send it.
         return ["strace", "-f", "-qq", *options, *self.line()]
 

@@ -44,6 +44,10 @@ class Rejoined(BaseException):
     """A recovery stands where one that ended well stood. No Exception, so that nothing in the program can catch it."""
 
 
+class Lost(BaseException):
+    """A loss on its way out of the halted audit, whose shard boundary would take an Exception for its own."""
+
+
 @dataclass
 class Points:
     """`chosen` says which faults to try at an operation; `counts` what was done: points by kind, and recoveries."""
@@ -68,6 +72,8 @@ class Points:
         except BaseException as error:
             if self.forked:
                 self._end_child(error)
+            if isinstance(error, Lost):
+                raise AssertionError(*error.args) from error
             raise
         self.case.check()
 
@@ -90,9 +96,12 @@ class Points:
             if folder.exists():
                 folder.rename(aside)
         for fault in faults:
-            with blamed([fault, operation]):
-                if self._point(disk, operation, data, fault):
-                    return
+            try:
+                with blamed([fault, operation]):
+                    if self._point(disk, operation, data, fault):
+                        return
+            except AssertionError as loss:
+                raise Lost(str(loss)) from loss
         for folder, aside in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
             if aside.exists():

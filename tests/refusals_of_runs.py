@@ -101,8 +101,8 @@ def _(user: User) -> Words:
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 
-def damaged(name: str, file: str, data: bytes, mended: Callable[[User, Path], Words]) -> None:
-    """A run with a file whose bytes are replaced, refused on --resume."""
+def damaged(name: str, file: str, data: bytes | None, mended: Callable[[User, Path], Words]) -> None:
+    """A run with a file whose bytes are replaced (None: by as many zeros), refused on --resume."""
 
     def whole_again(user: User) -> Words:
         return mended(user, user.place.run / file)
@@ -111,7 +111,7 @@ def damaged(name: str, file: str, data: bytes, mended: Callable[[User, Path], Wo
     def _(user: User) -> Words:
         done(user)
         shutil.copy(user.place.run / file, user.root / "kept")
-        (user.place.run / file).write_bytes(data)
+        (user.place.run / file).write_bytes(bytes((user.root / "kept").stat().st_size) if data is None else data)
         return resumed(user)
 
 
@@ -131,6 +131,7 @@ damaged("run.toml is of a later schema", "run.toml", b"schema = 2\n", from_a_cop
 damaged("a manifest is damaged", "manifests/screen/a.parquet.json", b"{}", deleted)
 damaged("the run's key is damaged", "run.key", b"AGE-SECRET-KEY-1\n", from_a_copy)
 damaged("the run's secrets are damaged", "vault/run.age", b"age", from_a_copy)
+damaged("a small table is damaged", "results/screen/a.parquet.parquet", None, deleted)
 damaged("the findings are damaged", "vault/screen/a.parquet.age", b"age", deleted)
 
 
@@ -173,6 +174,13 @@ def _(user: User) -> Words:
 def _(user: User) -> Words:
     closed(user)
     return changed(with_own_key(user), "--out", user.root / "nowhere" / "findings.jsonl")
+
+
+@case("findings opened that are damaged", lambda user: deleted(user, user.place.run / "vault/screen/a.parquet.age"))
+def _(user: User) -> Words:
+    done(user)
+    (user.place.run / "vault/screen/a.parquet.age").write_bytes(b"age-encryption.org/v1\n")
+    return with_own_key(user)
 
 
 @case("cleaned without a folder", lambda user: ["clean", user.place.run, "--clean", user.place.cleaned])

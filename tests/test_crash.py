@@ -111,6 +111,22 @@ def test_a_close_that_died_twice_is_finished_by_the_third(close_case: Case) -> N
         close_case.check()
 
 
+def test_a_power_loss_after_the_end_takes_nothing_that_a_killed_process_left(audit_case: Case) -> None:
+    """A product whose name the dead did not sync is taken for done by the next process, which must sync it."""
+    audit_case.clear()
+    counted = FaultyDisk()
+    audit_case.go(counted, resume=False)
+    syncs = [number for number, operation in enumerate(counted.operations) if operation.name == "sync_folder"]
+    after_manifests = [number for number in syncs if counted.operations[number].path.parent.name == "manifests"]
+    for at in (syncs[0], after_manifests[2], after_manifests[-1], *Random(SEED).sample(syncs, 8)):
+        device = Device()
+        audit_case.clear()
+        assert audit_case.strike(Fault(at, "kill"), device, resume=False)
+        audit_case.recover(FaultyDisk(device=device))
+        device.lose_power()
+        audit_case.check()
+
+
 # --- the shipped command ----------------------------------------------------------------------------------------------
 
 

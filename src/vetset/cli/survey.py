@@ -41,9 +41,10 @@ _carrying = _decorated(
     click.option("--workers", type=click.IntRange(0), help="Worker processes; 0 is one for each core."),
     click.option("--runner", type=click.Choice(["local", "serial"]), help="serial is for debugging, in one process."),
     click.option("--identity", "identities", type=PATH, multiple=True, help="Identity file that opens sealed lists."),
-    click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line of stdout."),
     click.option("--quiet", is_flag=True, help="No progress on stderr."),
 )
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line of stdout.")
 
 
 @click.command(short_help="Audit a dataset by its columns, and clean it.")
@@ -64,6 +65,7 @@ _carrying = _decorated(
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--settings", "settings_file", type=PATH, help="TOML file with the same names in tables.")
 @_carrying
+@_as_json
 def audit(dataset: str, list_files: tuple[Path, ...], run: Path, **options: Any) -> int:
     """Compare what DATASET's rows record with hash lists; seal the hits; with --clean, write it without them.
 
@@ -130,7 +132,7 @@ def _carried(settings: Settings, options: dict[str, Any]) -> Settings:
 def _ended(result: Result, options: dict[str, Any]) -> int:
     for line in result.lines:
         say(line)
-    if options["as_json"]:
+    if options.get("as_json"):
         give(result.json_line)
     if options.get("fail_on_hit") and result.hits:
         return ExitStatus.HIT
@@ -175,6 +177,7 @@ def expand(run: Path, **options: Any) -> int:
 @click.argument("run", type=PATH)
 @click.option("--clean", "clean_folder", type=PATH, help="Where to; by default as the audit was told.")
 @_carrying
+@_as_json
 def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
     """Write the dataset of RUN without the rows to remove: same files, schema and order, never in place.
 
@@ -197,6 +200,7 @@ def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
     "--only", multiple=True, metavar="OUTCOME", help="failed, quarantined, or a trouble such as unreadable; repeatable."
 )
 @_carrying
+@_as_json
 def retry(run: Path, only: tuple[str, ...], **options: Any) -> int:
     """Try the shards of RUN that failed again, as new attempts, and carry the audit to its end.
 

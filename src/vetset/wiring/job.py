@@ -62,7 +62,7 @@ def go_on(
                 hint="`vetset clean` and `vetset vault open` still take --identity; else audit anew into another --out",
             )
         if only and not _leave_failed(work, only):
-            return Result(True, 0, (f"nothing to try again: no shard of {request.run} failed so",))
+            return _left_alone(run)
         work.index()
         with _refusing(run):
             work.must_be_comparable()
@@ -140,6 +140,16 @@ def _report_of(step: str, shard: Shard, failure: Failure) -> TaskReport:
     stage, _, number = step.partition("-")
     task = Task(stage, shard, int(number or 0), failure.attempt)
     return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
+
+
+def _left_alone(run: Opened) -> Result:
+    """Nothing was to be tried again: the run is what it was."""
+    try:
+        line = json.dumps(json.loads((run.request.run / "summary.json").read_bytes()), sort_keys=True)
+    except (OSError, ValueError):  # the run did not come so far, or the file was damaged since
+        line = "{}"
+    words = f"nothing to try again: no shard of {run.request.run} failed so"
+    return Result(not run.audit.failed, 0, (words,), line)
 
 
 def _partly(run: Opened, done: str) -> Result:

@@ -31,7 +31,6 @@ _TYPES: Mapping[str, type] = {
     "dataset": str,
     "clean": str,
     "recipients": list,
-    "own_key": bool,
     "strict": bool,
     "list_files": list,
     "lists": list,

@@ -28,7 +28,16 @@ from vetset.pipeline.shard import ShardSettings
 from vetset.records import ListRef, Signal
 from vetset.runners.local import forbid_dumps
 from vetset.summary import ListFigures
-from vetset.vault import RunKeys, Vault, check_recipients, custodian, new_keys, open_keys, read_identities
+from vetset.vault import (
+    RunKeys,
+    Vault,
+    check_recipients,
+    custodian,
+    new_keys,
+    open_keys,
+    read_identities,
+)
+from vetset.vault.custody import CUSTODIAN_KEY
 from vetset.wiring.known import SCHEMA, another_run, fingerprint_of, known_run
 from vetset.wiring.worker import Inherited, WorkerPlan, must_be_known, run_task, runner_of
 
@@ -78,7 +87,8 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     with _opened_lists(request, identities) as (fds, lists):
         figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
         fingerprint = fingerprint_of(found, figures, request.settings, rules)
-        recipients, notes = _recipients(request)
+        recipients = _recipients(request)
+        notes = _word_of_own_key(request, recipients)
         for hash_list in lists:
             remember(request.config_folder, hash_list.ref)
         ledger, keys = _run(request, found, figures, fingerprint, recipients, identities, disk)
@@ -101,7 +111,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
                 allow_nothing_comparable=request.settings.audit.allow_nothing_comparable,
                 cleaned=cleaned,
             )
-            yield Opened(audit, request, found, figures, fingerprint, not request.recipients, notes)
+            yield Opened(audit, request, found, figures, fingerprint, bool(notes), notes)
 
 
 def _plan(
@@ -181,7 +191,7 @@ def _must_be_free(folder: Path) -> None:
 
 def _identities(request: Request) -> list[str]:
     """The identities named, and the custodian's own where there is one."""
-    own = request.config_folder / "custodian.key"
+    own = request.config_folder / CUSTODIAN_KEY
     named = [*request.identities, *([own] if own.is_file() else [])]
     return read_identities(named)
 
@@ -248,16 +258,23 @@ def _descriptor(fd: int) -> Iterator[int]:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def _recipients(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The recipients of the vault; with none named, the custodian's own key, and a word about what that is worth."""
+def _recipients(request: Request) -> tuple[str, ...]:
+    """The recipients of the vault; with none named, the custodian's own key."""
     if request.recipients:
-        return check_recipients(request.recipients), ()
-    recipient, path = custodian(request.config_folder)
+        return check_recipients(request.recipients)
+    return (custodian(request.config_folder)[0],)
+
+
+def _word_of_own_key(request: Request, recipients: Sequence[str]) -> tuple[str, ...]:
+    """What it is worth that the custodian's own key, if it opens the findings, lies on this machine."""
+    if not (request.config_folder / CUSTODIAN_KEY).is_file():
+        return ()
+    recipient, path = custodian(request.config_folder, create=False)
     note = (
         f"findings are sealed to your own key {path}: a key on this machine protects only copies of the run; "
         "name a --recipient whose key lies elsewhere"
     )
-    return (recipient,), (note,)
+    return (note,) if recipient in recipients else ()
 
 
 def _run(
@@ -301,7 +318,6 @@ def _run_toml(
         "dataset": str(Path(request.dataset).absolute()),
         "clean": str(request.clean.absolute()) if request.clean else "",
         "recipients": list(recipients),
-        "own_key": not request.recipients,
         "list_files": [str(path.absolute()) for path in request.lists],
         "lists": [asdict(item) for item in lists],
         "settings": _without_words(asdict(request.settings)),
@@ -327,7 +343,7 @@ def request_of(run: Path, *, config_folder: Path, now: datetime, identities: tup
         run=run,
         clean=Path(known["clean"]) if known["clean"] else None,
         settings=settings_from(known["settings"]),
-        recipients=() if known["own_key"] else tuple(known["recipients"]),
+        recipients=tuple(known["recipients"]),
         identities=identities,
         strict=known["strict"],
         resume=True,
