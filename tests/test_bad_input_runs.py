@@ -44,7 +44,7 @@ def someone_at_work(run: Path) -> Iterator[None]:
 
 
 def words_of(user: User, verb: str) -> list[object]:
-    more = {"clean": ["--clean", user.place.cleaned], "retry": ["--only", "failed"]}
+    more: dict[str, list[object]] = {"clean": ["--clean", user.place.cleaned], "retry": ["--only", "failed"]}
     return [verb, user.place.run, *more.get(verb, [])]
 
 

@@ -9,17 +9,15 @@ import json
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.commanding import HIT_DIGEST, HIT_URL, REMOVED_PER_SHARD, Ran, User, at_work, files_of, table
+from tests.commanding import REMOVED_PER_SHARD, Ran, User, at_work, files_of, table
 from vetset.cli import vetset as root_command
 from vetset.errors import Stop
 from vetset.pipeline.audit import Audit
@@ -80,11 +78,6 @@ def test_1_beats_4(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
-
-
-def test_json_is_one_line_alone_on_stdout_and_equals_the_file(finished: User) -> None:
-    ran = finished.process(*finished.audit_words("--resume", "--clean", finished.place.cleaned)[:-3], "--json")
-    assert ran.status in {0, 1}
 
 
 def audited_json(user: User, *more: object) -> Ran:
