@@ -63,9 +63,10 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def compiled_lists(folder: Path, digests: Path) -> Lists:
-    """The digests compiled once for each signal, sealed as by default; those of an earlier call are used again."""
+    """The digests compiled once for each signal, sealed as by default; those of an earlier call are used again
+    unless the digests are newer."""
     costs = folder / "costs.json"
-    if not costs.is_file():
+    if not costs.is_file() or costs.stat().st_mtime < digests.stat().st_mtime:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name, options in _COMPILED.items():

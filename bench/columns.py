@@ -150,7 +150,7 @@ def _memory(folder: Path, data: BenchData, lists: Lists, shape: Shape) -> Iterat
 
 def _one_file(folder: Path, rows: int, seed: int) -> BenchData:
     """The first rows of the seed in one file; made anew, and left for the next time."""
-    data = BenchData.at(folder / f"one-{rows}")
+    data = BenchData.at(folder / f"one-{rows}-{seed}")
     if not data.files():
         write_shards(data.rows.with_name("partly"), rows, 1, seed=seed)
         data.rows.with_name("partly").rename(data.rows)

@@ -1,8 +1,15 @@
-"""What holds for every test: generated cases have no deadline, since no test of ours asserts a time."""
+"""What holds for every test: generated cases have no deadline, and an interruption is one, however the tests were begun."""
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("vetset", deadline=None)
 settings.load_profile("vetset")
+
+# A shell starts what runs in its background with interruptions ignored, and every child inherits that: the tests of
+# Ctrl-C would wait for ever. With a handler here, what they start has the default again.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
