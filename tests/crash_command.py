@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash_case import SPREAD_LIMIT, Case, blamed
+from tests.tools import needed
 from vetset.errors import ExitStatus
 
 VETSET = Path(sys.executable).with_name("vetset")
@@ -83,9 +83,8 @@ class Command:
 
     def traced(self, *options: str) -> list[str]:
         """The command line under strace."""
-        assert shutil.which("strace"), "strace is needed: `make system` installs it"
         # Not with --seccomp-bpf: strace 6.1 then counts an injected signal and does not send it.
-        return ["strace", "-f", "-qq", *options, *self.line()]
+        return [needed("strace"), "-f", "-qq", *options, *self.line()]
 
     def calls(self) -> list[Injection]:
         """Every system call of an undisturbed run that changes a file of RUN or of the cleaned dataset.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tools import needed
 from vetset.errors import Stop
 from vetset.vault import age, check_recipients, custodian, new_identity, read_identities
 
@@ -156,8 +156,7 @@ def test_an_identity_file_is_private_and_its_folder_too(tmp_path: Path) -> None:
 
 
 def test_stock_age_reads_our_identity_files(tmp_path: Path) -> None:
-    binary = shutil.which("age")
-    assert binary, "the age command is missing: run `make system`"
+    binary = needed("age")
     recipient = new_identity(tmp_path / "key")
     sealed = age.encrypt(b"for a custodian", [recipient])
     done = subprocess.run([binary, "-d", "-i", tmp_path / "key"], input=sealed, capture_output=True, check=True)

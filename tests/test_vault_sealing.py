@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.faults import Fault, FaultyDisk, Killed
+from tests.tools import needed
 from tests.vaults import SHARD, Opened, custodian_identity, hit, made_run, plain_of, recipient, unsealed
 from vetset.errors import ShardError, SinkError, Stop, Trouble
 from vetset.ledger import Ledger
@@ -292,8 +293,7 @@ def test_files_of_0_1_and_50_hits_are_of_one_size(run: Opened) -> None:
 
 
 def test_stock_age_opens_every_file(run: Opened, tmp_path: Path) -> None:
-    binary = shutil.which("age")
-    assert binary, "the age command is missing: run `make system`"
+    binary = needed("age")
     run.vault.seal_hits("screen", SHARD, [hit(0, b"http://a.example/?q=\xff"), hit(1)], {"hit": 2})
     identity = tmp_path / "identity"
     identity.write_text(f"# made for a test\n{custodian_identity()}\n", "ascii")
@@ -311,8 +311,7 @@ def test_stock_age_opens_every_file(run: Opened, tmp_path: Path) -> None:
 
 
 def test_what_stock_age_sealed_we_open(run: Opened) -> None:
-    binary = shutil.which("age")
-    assert binary, "the age command is missing: run `make system`"
+    binary = needed("age")
     text = b'{"name":"x","parts":[],"step":"held"}\n{"rows":[4]}\n{"pad":"0"}\n'
     done = subprocess.run([binary, "-r", recipient()], input=text, capture_output=True, check=True)
     run.ledger.sink.put("vault/held/x.age", done.stdout)
