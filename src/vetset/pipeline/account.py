@@ -23,6 +23,7 @@ from vetset.records import (
     Signal,
     Tally,
     UrlForm,
+    total,
 )
 from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
 
@@ -90,10 +91,7 @@ class Account:
         return self._sealed_sum(self.basis)
 
     def _sealed_sum(self, step: str) -> Tally:
-        total = Tally()
-        for shard in self.shards:
-            total = total.plus(self.audit.vault.tally(step, shard))
-        return total
+        return total(self.audit.vault.tally(step, shard) for shard in self.shards)
 
     def _hits(self, step: str) -> Iterator[Hit]:
         for shard in self.shards:

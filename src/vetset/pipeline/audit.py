@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
-from vetset.ledger import Ledger, Sink
+from vetset.ledger import Failure, Ledger, Sink
 from vetset.pipeline import shard as work
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, Column, Shard, Task, TaskReport
@@ -51,7 +51,6 @@ class Audit:
     settings: work.ShardSettings
     allow_nothing_comparable: bool = False
     cleaned: Sink | None = None
-    attempt: int = 1
     failed: dict[str, TaskReport] = field(default_factory=dict)
     rounds: int = 0
     values_held: int = 0
@@ -120,10 +119,7 @@ class Audit:
                     f"{shard.path} did not go through {step} yet",
                     hint="finish the audit first: the same `vetset audit` with --resume",
                 )
-            task = Task(step, shard, attempt=failure.attempt)
-            self.failed[shard.id] = TaskReport(
-                task, trouble=failure.trouble, place=failure.place, detail=failure.detail
-            )
+            self.failed[shard.id] = failed_report(step, shard, failure)
 
     def _recall_rounds(self) -> None:
         lines = list(self.vault.lines("expand", "decided"))
@@ -263,6 +259,13 @@ def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
 def _first(failed: dict[str, TaskReport]) -> str:
     report = next(iter(failed.values()))
     return f"{report.task.shard.path}: {explained(report)}"
+
+
+def failed_report(step: str, shard: Shard, failure: Failure) -> TaskReport:
+    """The report of a recorded failure, as the runner gave it then; rounds of expand are steps like `expand-2`."""
+    stage, _, number = step.partition("-")
+    task = Task(stage, shard, int(number or 0), failure.attempt)
+    return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
 
 
 def explained(report: TaskReport) -> str:

@@ -17,9 +17,9 @@ from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
-from vetset.pipeline.audit import Audit, Watcher, explained
+from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
 from vetset.pipeline.shard import held_rows
-from vetset.records import ScreenOutcome, Shard, Task, TaskReport
+from vetset.records import ScreenOutcome, Shard
 from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.known import known_run
 from vetset.wiring.opening import Opened, Request, opened
@@ -128,18 +128,12 @@ def _leave_failed(work: Audit, only: Sequence[str]) -> int:
             if failure.trouble in only or "failed" in only:
                 chosen += 1
             else:
-                work.failed[shard_id] = _report_of(step, by_id[shard_id], failure)
+                work.failed[shard_id] = failed_report(step, by_id[shard_id], failure)
     return chosen
 
 
 #: The steps that every shard goes through; rounds of expand come between.
 STEPS = ("index", "screen", "expand", "clean")
-
-
-def _report_of(step: str, shard: Shard, failure: Failure) -> TaskReport:
-    stage, _, number = step.partition("-")
-    task = Task(stage, shard, int(number or 0), failure.attempt)
-    return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
 
 
 def _left_alone(run: Opened) -> Result:
