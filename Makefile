@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: demo test check bench lock lock-bench docs campaign system clean
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard native/*.c native/*.h) | system
 	$(PYTHON) -c 'import sys; sys.exit("vetset needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -24,9 +24,10 @@ test: $(STAMP) system   ## every check and test
 	$(BIN)/python -m pytest -n 2 tests
 	$(BIN)/vetset demo --out $$(mktemp -d)/demo
 
-system:          ## Debian packages that some tests use; without them those tests are skipped, but not in CI
-	@{ command -v age && command -v strace; } >/dev/null || { apt-get update -qq && apt-get install -y -qq age strace; } \
-		|| echo "age and strace are not here and could not be installed: the tests that need them are skipped"
+system:          ## Debian packages: a C compiler for the native kernels, and what some tests use
+	@{ command -v age && command -v strace && command -v cc; } >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq age strace gcc libc6-dev; } \
+		|| echo "age, strace or a C compiler could not be installed: vetset runs without, slower, and some tests are skipped"
 
 docs: $(STAMP)   ## writes docs/reference from the code
 	$(BIN)/python -m tests.write_reference

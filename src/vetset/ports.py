@@ -7,7 +7,7 @@ a shard and `Stop` for trouble of the operator, and lets no library's message th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from vetset.records import (
     Column,
+    Decoded,
     ListEntry,
     ListRef,
+    Picture,
     RowBatch,
     Shard,
     ShardFacts,
@@ -32,6 +34,10 @@ class ByteSink(Protocol):
     """Where bytes of a product go; every write is one enumerable operation of the ledger."""
 
     def write(self, data: bytes | memoryview) -> int: ...
+
+
+#: Opens a product by its name; what is written is there, whole, once the context has ended.
+Products = Callable[[str], AbstractContextManager[ByteSink]]
 
 
 class Dataset(Protocol):
@@ -52,10 +58,22 @@ class Dataset(Protocol):
         """The named rows (ascending, distinct), one batch a run of neighbours or more; reads only where they stand."""
         ...
 
-    def write_without(self, shard: Shard, removed: npt.NDArray[np.int64], sink: ByteSink) -> int:
-        """Writes the shard less the removed rows (ascending, distinct, not empty); answers the rows written.
+    def files(self, shard: Shard) -> Sequence[str]:
+        """Every file that holds rows of the shard, relative to the dataset's root: its own first, then companions."""
+        ...
 
-        Schema, metadata and order stay; text formats are cut by source byte ranges.
+    def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]:
+        """The pictures that the shard holds, by ascending row, in batches small enough for memory.
+
+        A row without a picture is left out. A body may be a view of a mapping that lives until the next batch.
+        """
+        ...
+
+    def write_without(self, shard: Shard, removed: npt.NDArray[np.int64], product: Products) -> int:
+        """Writes every file of the shard less the removed rows (ascending, distinct, not empty); answers rows written.
+
+        Schema, metadata and order stay; text formats are cut by source byte ranges; of tars and folders the members
+        of other rows stay byte for byte as they are.
         """
         ...
 
@@ -90,6 +108,37 @@ class KeyTable(Protocol):
         ...
 
 
+class NearTable(Protocol):
+    """Keys of one signal that are compared by Hamming distance, with an index that misses none."""
+
+    @property
+    def signal(self) -> Signal: ...
+    @property
+    def count(self) -> int: ...
+
+    def within(
+        self, queries: npt.NDArray[np.uint8], radius_bits: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(query number, position of the key, distance in bits) of every key within the radius of a query (q, width).
+
+        In order of query, then position. A position is that of the list's exact table of the same signal.
+        """
+        ...
+
+
+class Decoder(Protocol):
+    """The sandbox: bytes of strangers in, fingerprints of their pixels out. Pixels never leave it."""
+
+    @property
+    def level(self) -> str:
+        """What stands between a hostile picture and this machine, in the words of the manifest."""
+        ...
+
+    def decode(self, pictures: Sequence[Picture]) -> Iterator[Decoded]:
+        """One answer for each picture, in order, whatever becomes of the children that decode them."""
+        ...
+
+
 class HashList(Protocol):
     """A compiled list, opened. Never exported; entries are asked for one position at a time, for hits only."""
 
@@ -97,6 +146,10 @@ class HashList(Protocol):
     def ref(self) -> ListRef: ...
     @property
     def tables(self) -> Sequence[KeyTable]: ...
+    @property
+    def near_tables(self) -> Mapping[int, NearTable]:
+        """By the number of its exact table: the tables whose signal is compared by distance too."""
+        ...
 
     def entries(self, table: int, position: int) -> Sequence[ListEntry]:
         """What the list says of the key at `position` of table number `table`; one ListEntry() if nothing."""
