@@ -261,6 +261,7 @@ class ScreenOutcome(StrEnum):
     """What becomes of a row in screen and expand; the first that applies, in this order."""
 
     HIT = "hit"
+    NEAR_HIT = "near_hit"  # by a picture's fingerprint alone; only match gives it
     EXPANDED = "expanded"
     HELD = "held"
     POLICY = "policy"
@@ -271,6 +272,7 @@ class ScreenOutcome(StrEnum):
 #: What a shard's manifest may show in clear: these outcomes merged under one name.
 ASSESSED = (
     ScreenOutcome.HIT,
+    ScreenOutcome.NEAR_HIT,
     ScreenOutcome.EXPANDED,
     ScreenOutcome.HELD,
     ScreenOutcome.POLICY,

@@ -40,7 +40,7 @@ from vetset.records import (
 
 #: Outcomes as codes, for arrays of rows; the order is the design's order of precedence.
 CODES = tuple(ScreenOutcome)
-HIT, EXPANDED, HELD, POLICY, NOT_ASSESSABLE, CLEAR = range(len(CODES))
+HIT, _, EXPANDED, HELD, POLICY, NOT_ASSESSABLE, CLEAR = range(len(CODES))
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.uint8]
