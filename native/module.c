@@ -1,9 +1,35 @@
 /* The module vetset._native: the kernels of the other files under one name. */
 #include "native.h"
 
+/* Names of the instructions beyond the baseline that this processor has and some kernel uses. */
+static PyObject *instructions(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    PyObject *found = PyList_New(0);
+#if defined(__x86_64__)
+    const struct { const char *name; int here; } known[] = {
+        {"avx2", __builtin_cpu_supports("avx2")},
+        {"avx512f", __builtin_cpu_supports("avx512f")},
+        {"avx512vpopcntdq", __builtin_cpu_supports("avx512vpopcntdq")},
+        {"popcnt", __builtin_cpu_supports("popcnt")},
+    };
+    for (size_t i = 0; found && i < sizeof known / sizeof *known; i++) {
+        PyObject *name = known[i].here ? PyUnicode_FromString(known[i].name) : NULL;
+        if (known[i].here && (!name || PyList_Append(found, name) < 0)) Py_CLEAR(found);
+        Py_XDECREF(name);
+    }
+#endif
+    return found;
+}
+
+static PyMethodDef module_methods[] = {
+    {"instructions", instructions, METH_NOARGS, "Instructions beyond the baseline that this processor has."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMethodDef *const TABLES[] = {
     digest_methods, membership_methods, bearing_methods, url_methods,
     pdq_methods,    hamming_methods,    tar_methods,     parquet_methods,
+    module_methods,
 };
 
 static int add_all(PyObject *module) {

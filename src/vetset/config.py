@@ -27,6 +27,41 @@ class AuditSettings:
     remove_held: bool = False
     expand: bool = True
     allow_nothing_comparable: bool = False
+    reach: str = "columns"  # columns, or local: pictures that the dataset holds are fingerprinted too
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintSettings:
+    """`[fingerprint]`: how pictures become fingerprints. Only with `--reach local`."""
+
+    variant: str = "rgb"  # rgb: exact, as PDQ's reference; luma: quicker, up to 4 bits off, never cleaned by
+    kinds: tuple[str, ...] = ()  # optional kinds as module:Class, from a library that you hold a licence for
+    max_pixels: int = 100_000_000  # a larger picture is too_large
+    max_bytes: int = 256 * 1024 * 1024  # so is a larger file
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSettings:
+    """`[match]`: when a fingerprint meets a list's. Only with `--reach local`."""
+
+    radius_bits: int = 31  # PDQ within so many of its 256 bits is a near hit
+    quality_floor: int = 50  # below it a picture is too plain to be compared by PDQ
+
+
+@dataclass(frozen=True, slots=True)
+class ListSettings:
+    """`[lists.NAME]`: what holds for one list, by its own name."""
+
+    radius_bits: int = 31  # in place of [match]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
+
+    required: bool = False  # refuse to decode where the system cannot confine them (no seccomp)
+    timeout_seconds: int = 10  # for one picture; then its child is killed
+    memory_bytes: int = 1024 * 1024 * 1024  # beyond what a child needs before its first picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +107,10 @@ class Settings:
     run: RunSettings = field(default_factory=RunSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     columns: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: FingerprintSettings = field(default_factory=FingerprintSettings)
+    match: MatchSettings = field(default_factory=MatchSettings)
+    lists: Mapping[str, ListSettings] = field(default_factory=dict)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
 
 
 #: LAION's two releases of 2024 as policies (reference: "Releasing Re-LAION-5B"). The words are the user's own.
@@ -190,6 +229,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return tuple(_built(Rule, _checked(rule, dict, where), where=where) for rule in _checked(value, list, where))
     if kind == tuple[str, ...]:
         return tuple(_checked(item, str, where) for item in _checked(value, list, where))
+    if kind == Mapping[str, ListSettings]:
+        tables = _checked(value, dict, where)
+        return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
     if kind == Mapping[str, str]:
         return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
     return _score(value, where) if kind == float | None else _plain_value(kind, value, where)
@@ -203,10 +245,13 @@ def _score(value: Any, where: str) -> float:
 
 
 def _plain_value(kind: Any, value: Any, where: str) -> Any:
-    least = _LEAST.get(where, 1)
     _checked(value, kind, where)
-    if kind is int and value < least:
-        raise Stop(f"setting {where} should be at least {least}", hint="see docs/reference/settings.md")
+    least, most = _RANGES.get(where.rpartition(".")[2] if where.startswith("lists.") else where, (1, None))
+    if kind is int and (value < least or (most is not None and value > most)):
+        words = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise Stop(f"setting {where} should be {words}", hint="see docs/reference/settings.md")
+    if where in _CHOICES and value not in _CHOICES[where]:
+        raise Stop(f"setting {where} should be one of {', '.join(_CHOICES[where])}", hint="see docs/reference/settings.md")
     return value
 
 
@@ -218,6 +263,14 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
 
 
 _NO_HOST = frozenset("/?#@\\ ")
-#: Whole numbers that may be 0; all others are at least 1.
-_LEAST = {"audit.spread_limit": 0, "run.workers": 0}
+#: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
+_MOST_RADIUS_BITS = 64
+_RANGES: Mapping[str, tuple[int, int | None]] = {
+    "audit.spread_limit": (0, None),
+    "run.workers": (0, None),
+    "radius_bits": (0, _MOST_RADIUS_BITS),
+    "match.radius_bits": (0, _MOST_RADIUS_BITS),
+    "match.quality_floor": (0, 100),
+}
+_CHOICES: Mapping[str, tuple[str, ...]] = {"audit.reach": ("columns", "local"), "fingerprint.variant": ("rgb", "luma")}
 _WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

@@ -1,4 +1,4 @@
-"""The demo: synthetic rows and lists with known plants, a whole audit with cleaning, and a check of every row.
+"""The demo: synthetic rows and pictures with known plants, two whole audits with cleaning, a check of every row.
 
 In it: what the demo writes and how it checks itself. Not in it: the making of rows and plants (`testing`).
 Rules: everything lies in the folder named, the custodian's key of the demo too; nothing of the user's own is touched;
@@ -19,9 +19,11 @@ from vetset.config import AuditSettings, RunSettings, Settings
 from vetset.errors import Stop
 from vetset.hashlists.compiled import compile_list
 from vetset.pipeline.audit import Watcher
-from vetset.records import ScreenOutcome
+from vetset.records import Reach, ScreenOutcome
+from vetset.testing.picture_plants import PicturePlants, plant_pictures
 from vetset.testing.plants import Plants, plant
 from vetset.testing.rows import write_shards
+from vetset.testing.tars import tar_samples
 from vetset.vault import custodian
 from vetset.wiring.job import audit, outcomes_of
 from vetset.wiring.opening import Request
@@ -54,7 +56,48 @@ def run_demo(
     result = audit(_request(out, _compiled(out, plants, now), plants, workers, now), watcher, clock)
     problems = list(_problems(out, dataset, plants))
     lines = (*_told(out, rows, plants, written - started, clock() - written), *result.lines, *_verdict(problems))
+    pictures = _demo_of_pictures(out / "pictures", workers, watcher, now, clock)
+    return DemoResult(not problems and result.complete and pictures.as_planted, (*lines, "", *pictures.lines))
+
+
+def _demo_of_pictures(
+    out: Path, workers: int, watcher: Watcher, now: datetime, clock: Callable[[], float]
+) -> DemoResult:
+    """Tar shards with copies of listed pictures, exact and edited; found in the sandbox, and cleaned."""
+    plants = plant_pictures(out / "dataset", out / "lists")
+    recipient, _ = custodian(out / "settings")
+    target = out / "lists" / "pictures.vsl"
+    compile_list([plants.source], target, name="pictures", version=1, created=now, recipients=[recipient])
+    started = clock()
+    settings = Settings(audit=AuditSettings(reach=Reach.LOCAL.value), run=RunSettings(workers=workers))
+    result = audit(_request_for(out, (target,), settings, now), watcher, clock)
+    edits = ", ".join(f"{count} {edit}" for edit, count in plants.edits.items())
+    problems = list(_problems_of_pictures(out, plants))
+    lines = (
+        f"wrote {plants.pictures:,} synthetic pictures in tar shards; copies of listed ones: {edits}",
+        f"audited with --reach local, cleaned and checked in {clock() - started:.0f} s; everything lies in {out}",
+        *result.lines,
+        *_verdict(problems, "every picture ended as planted, and the cleaned tars lack exactly the planted samples"),
+    )
     return DemoResult(not problems and result.complete, lines)
+
+
+def _problems_of_pictures(out: Path, plants: PicturePlants) -> Iterator[str]:
+    found = outcomes_of(out / "run")
+    for outcome in sorted(set(plants.expected.values())):
+        theirs = {place for place, what in plants.expected.items() if what == outcome}
+        ours = {place for place, what in found.items() if what == outcome}
+        if ours != theirs:
+            yield f"{outcome}: {len(theirs - ours)} planted pictures missed, {len(ours - theirs)} others taken"
+    for path in sorted((out / "dataset").glob("*.tar")):
+        gone = {row for shard, row in plants.expected if shard == path.name}
+        if not _tar_as_it_should_be(path, out / "cleaned" / path.name, gone):
+            yield f"the cleaned {path.name} is not the dataset's without the planted samples"
+
+
+def _tar_as_it_should_be(source: Path, cleaned: Path, gone: set[int]) -> bool:
+    kept = [sample for row, sample in enumerate(tar_samples(source)) if row not in gone]
+    return cleaned.is_file() and tar_samples(cleaned) == kept
 
 
 def _compiled(out: Path, plants: Plants, now: datetime) -> tuple[Path, ...]:
@@ -70,6 +113,10 @@ def _compiled(out: Path, plants: Plants, now: datetime) -> tuple[Path, ...]:
 
 def _request(out: Path, lists: tuple[Path, ...], plants: Plants, workers: int, now: datetime) -> Request:
     settings = Settings(audit=AuditSettings(spread_limit=plants.spread_limit), run=RunSettings(workers=workers))
+    return _request_for(out, lists, settings, now)
+
+
+def _request_for(out: Path, lists: tuple[Path, ...], settings: Settings, now: datetime) -> Request:
     return Request(
         dataset=str(out / "dataset"),
         lists=lists,
@@ -118,8 +165,11 @@ def _told(out: Path, rows: int, plants: Plants, writing_seconds: float, audit_se
     yield f"audited, cleaned and checked in {audit_seconds:.0f} s; everything lies in {out}"
 
 
-def _verdict(problems: list[str]) -> Iterator[str]:
+_ALL_WELL = "every row ended as planted, and the cleaned dataset lacks exactly the planted rows and their closure"
+
+
+def _verdict(problems: list[str], all_well: str = _ALL_WELL) -> Iterator[str]:
     if problems:
         yield from (f"NOT as planted: {problem}" for problem in problems)
     else:
-        yield "every row ended as planted, and the cleaned dataset lacks exactly the planted rows and their closure"
+        yield all_well

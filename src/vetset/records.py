@@ -166,6 +166,13 @@ class RowBatch:
         return self.values.rows
 
 
+class Reach(StrEnum):
+    """How far a run may reach: what is read, and that nothing beyond it is."""
+
+    COLUMNS = "columns"
+    LOCAL = "local"  # bytes that the user already holds
+
+
 class ResizeMode(StrEnum):
     """How img2dataset brought pictures to its size before it stored them; its own words (reference: datasets, 5.2)."""
 

@@ -52,7 +52,16 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.j
 @click.option("--lists", "list_files", type=PATH, multiple=True, required=True, help="Compiled list; repeatable.")
 @click.option("--out", "run", type=PATH, required=True, help="Folder of the run; made new, or gone on with --resume.")
 @click.option("--clean", "clean_folder", type=PATH, help="Write the cleaned dataset here; never in place.")
-@click.option("--reach", type=click.Choice(["columns"]), default="columns", help="How far the run may reach.")
+@click.option(
+    "--reach",
+    type=click.Choice(["columns", "local"]),
+    help="columns: only columns are read. local: pictures that the dataset holds are fingerprinted too. [columns]",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(["preferred", "required"]),
+    help="required: refuse to decode pictures where this system cannot confine the decoder. [preferred]",
+)
 @click.option("--policy", help="research, research-safe, or a TOML file with a [policy] table.")
 @click.option("--policy-words", type=PATH, help="Your own words for a policy that needs them, one a line.")
 @click.option("--recipient", "recipients", multiple=True, help="age1... that findings are sealed to; repeatable.")
@@ -70,13 +79,18 @@ def audit(dataset: str, list_files: tuple[Path, ...], run: Path, **options: Any)
     """Compare what DATASET's rows record with hash lists; seal the hits; with --clean, write it without them.
 
     DATASET is a folder, a file or a quoted glob of Parquet, CSV or JSON lines. Columns are found by name, in any
-    case and order: url, text, md5, sha1, sha256, hash, punsafe, nsfw. Nothing is fetched, no picture is opened.
+    case and order: url, text, md5, sha1, sha256, hash, punsafe, nsfw. Nothing is fetched.
+
+    With --reach local it may also be webdataset tars, img2dataset's outputs, Parquet with picture bytes, or folders of
+    pictures: each picture is decoded in memory, in a sandbox that pixels never leave, and its digests and PDQ are
+    compared with the lists, exactly and nearly. No picture is shown, stored or sent. Without it none is opened.
 
     \b
     Examples:
       vetset audit laion/ --lists c3p.vsl --lists iwf.vsl --out run1 --clean laion-cleaned
       vetset audit 'laion/*.parquet' --lists c3p.vsl --out run1 --recipient age1...
       vetset audit laion/ --lists c3p.vsl --out run1 --clean laion-cleaned --resume
+      vetset audit shards/ --reach local --sandbox required --lists c3p.vsl --out run2 --clean shards-cleaned
 
     Hits and rows that share their URL or recorded digest are removed at once; nothing pending delays it.
     """
@@ -108,9 +122,11 @@ def _progress(options: dict[str, Any]) -> Progress:
 def _settings(options: dict[str, Any]) -> Settings:
     """The settings file, with what the command line says above it."""
     settings = read_settings(options["settings_file"])
-    audit_names = ("spread_limit", "remove_held", "allow_nothing_comparable", "expand")
+    audit_names = ("spread_limit", "remove_held", "allow_nothing_comparable", "expand", "reach")
     changes = {name: options[name] for name in audit_names if options[name] is not None}
     settings = replace(settings, audit=replace(settings.audit, **changes))
+    if options["sandbox"] is not None:
+        settings = replace(settings, sandbox=replace(settings.sandbox, required=options["sandbox"] == "required"))
     if options["policy"] is not None:
         settings = replace(settings, policy=_policy(options["policy"], settings.policy))
     if options["policy_words"] is not None:
@@ -163,6 +179,28 @@ def _verb(name: str, run: Path, options: dict[str, Any], only: tuple[str, ...] =
 def screen(run: Path, **options: Any) -> int:
     """Finish the screening of RUN, and stop before expand."""
     return _verb("screen", run, options)
+
+
+@click.command(short_help="Fingerprint and match the pictures of a run.")
+@click.argument("run", type=PATH)
+@_carrying
+def match(run: Path, **options: Any) -> int:
+    """Finish screen and match of RUN, and stop before expand. Only for a run made with --reach local.
+
+    Fingerprinting and matching are one task: a fingerprint lives only until it has been compared.
+    """
+    return _verb("match", run, options)
+
+
+@click.command(short_help="The same as match: a fingerprint lives only until it is matched.")
+@click.argument("run", type=PATH)
+@_carrying
+def fingerprint(run: Path, **options: Any) -> int:
+    """Finish screen, fingerprint and match of RUN, and stop before expand. Only for a run made with --reach local.
+
+    Fingerprinting and matching are one task: a fingerprint is as good as a picture to some, and is never stored.
+    """
+    return _verb("match", run, options)
 
 
 @click.command(short_help="Follow the hits to rows that share their values.")

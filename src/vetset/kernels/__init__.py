@@ -13,6 +13,7 @@ from vetset.kernels.bearing import (
     borne_by,
     case_id_of,
     entry_name_of,
+    hit_at,
     keyed_hash,
     keyed_hash_of,
     keyed_hashes,
@@ -38,12 +39,14 @@ from vetset.kernels.membership import (
     positions_in,
     sorted_keys,
 )
+from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
 __all__ = [
     "EMPTY_DIGESTS",
     "FILTER_BITS_PER_KEY",
     "FORM_OF",
+    "PICTURE_DIGESTS",
     "Digests",
     "above",
     "addresses",
@@ -52,12 +55,15 @@ __all__ = [
     "borne_by",
     "case_id_of",
     "contains_of",
+    "contradicts",
     "digest_of",
     "digests_of",
+    "digests_of_pictures",
     "entry_name_of",
     "filter_words",
     "heads_of",
     "hex_digest_of",
+    "hit_at",
     "host_of",
     "key_at",
     "keyed_hash",

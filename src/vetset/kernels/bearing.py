@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
 from vetset.kernels.digest import EMPTY_DIGESTS, hex_digest_of, recorded_digests
-from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Match, Sealed, SealedBatch, Signal
+from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Hit, Match, Sealed, SealedBatch, Signal
 
 U64 = npt.NDArray[np.uint64]
 
@@ -74,10 +75,15 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
     row = address.unseal()
     found = [Borne(Column.URL, Sealed(row.url))] if row.url else []
     for column, signal in DIGEST_COLUMNS.items():
-        digest = row.digests.get(signal)
-        if digest is not None and digest not in EMPTY_DIGESTS:
-            found.append(Borne(column, Sealed(digest)))
+        known = {row.digests.get(signal), row.computed.get(signal)}  # as recorded, and of the bytes in hand
+        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS - {None}))  # type: ignore[type-var]
     return found
+
+
+def hit_at(hit: Hit, address: Sealed[Address]) -> Hit:
+    """A hit of match with what its row records; the digests made of its bytes stay."""
+    recorded, made = address.unseal(), hit.address.unseal()
+    return replace(hit, address=Sealed(replace(recorded, computed=made.computed)))
 
 
 def keyed_hash(value: Sealed[bytes], key: bytes) -> int:

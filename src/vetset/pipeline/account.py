@@ -13,6 +13,8 @@ from functools import cached_property
 
 from vetset import __version__, kernels
 from vetset.pipeline.audit import Audit
+from vetset.pipeline.pictures import merged
+from vetset.pipeline.shard import held_rows
 from vetset.records import (
     DIGEST_COLUMNS,
     CleanOutcome,
@@ -47,7 +49,7 @@ class About:
 
 @dataclass(slots=True, repr=False)
 class _Sums:
-    """What hits add up to: by list, by signal and form, by entry, and their distinct addresses and pictures."""
+    """What rows with findings add up to: by list, by signal and form, by entry, and their distinct values."""
 
     urls: set[str] = field(default_factory=set)
     pictures: set[str] = field(default_factory=set)
@@ -83,8 +85,9 @@ class Account:
 
     @property
     def hits(self) -> int:
-        """Rows hit or sharing a value with a hit."""
-        return self.outcomes[ScreenOutcome.HIT] + self.outcomes[ScreenOutcome.EXPANDED]
+        """Rows hit, near a listed picture, or sharing a value with one of those."""
+        found = (ScreenOutcome.HIT, ScreenOutcome.NEAR_HIT, ScreenOutcome.EXPANDED)
+        return sum(self.outcomes[outcome] for outcome in found)
 
     @cached_property
     def outcomes(self) -> Tally:
@@ -97,10 +100,20 @@ class Account:
         for shard in self.shards:
             yield from self.audit.vault.hits(step, shard)
 
+    def _direct(self) -> Iterator[Hit]:
+        """Rows that a list met, by what they record or by their picture; one finding for each row."""
+        for shard in self.shards:
+            held = set(held_rows(self.audit.vault, shard).tolist()) if self.audit.looks_into_pictures else set()
+            found: dict[int, list[Hit]] = {}
+            for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
+                if hit.row not in held:
+                    found.setdefault(hit.row, []).append(hit)
+            yield from (merged(found[row]) for row in sorted(found))
+
     def figures(self, about: About) -> Figures:
         """Everything the summary may draw on."""
         direct, both = _Sums(), _Sums()
-        for hit in self._hits("screen"):
+        for hit in self._direct():
             direct.add(hit, self.audit.keys.case_key)
             both.add(hit, self.audit.keys.case_key)
         if self.basis == "expand":
@@ -116,7 +129,8 @@ class Account:
             finished=about.finished,
             duration_seconds=about.duration_seconds,
             workers=about.workers,
-            complete=not audit.failed,
+            complete=not audit.failed and not audit.troubles(),
+            reach=settings.reach.value,
             rows=self.outcomes.rows(),
             shards_total=len(audit.shards),
             shards_done=len(self.shards),
@@ -132,7 +146,7 @@ class Account:
             hits_by_signal=dict(direct.by_signal),
             hits_uniques=direct.uniques(),
             removable_uniques=both.uniques(),
-            noisy=self._noisy(direct),
+            noisy=self._noisy(),
             values_held=audit.values_held,
             rounds=audit.rounds,
             policy=about.policy,
@@ -147,8 +161,12 @@ class Account:
         for report in self.audit.failed.values():
             yield FailedShard(report.task.shard.path, report.trouble or "", report.detail)
 
-    def _noisy(self, sums: _Sums) -> tuple[NoisyEntry, ...]:
-        limit = self.audit.settings.spread_limit
+    def _noisy(self) -> tuple[NoisyEntry, ...]:
+        """Entries that met more rows than may spread; rows held because of one count too."""
+        limit, sums = self.audit.settings.spread_limit, _Sums()
+        for shard in self.shards:
+            for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
+                sums.add(hit, self.audit.keys.case_key)
         entries = sorted(sums.by_entry.items(), key=lambda item: (-item[1], item[0]))
         return tuple(NoisyEntry(name, rows) for name, rows in entries if rows > limit)
 
@@ -169,6 +187,35 @@ class Account:
                 else:
                     blank[line["column"]] += line["blank"]
                     malformed[line["column"]] += line["malformed"]
+            for line in self.audit.picture_lines(shard):
+                if line["what"] == "compared":
+                    values[line["name"], line["list"], line["signal"]] += line["pictures"]
         compared = (Compared(name, of, Signal(signal), count) for (name, of, signal), count in sorted(values.items()))
         unusable = (Unusable(name, blank[name], malformed[name]) for name in sorted(blank))
         return tuple(compared), tuple(unusable)
+
+    def _pictures(self) -> PictureFigures | None:
+        """What came of the pictures, where any were looked into."""
+        if not self.audit.looks_into_pictures:
+            return None
+        counts: dict[str, Counter[str]] = {"outcome": Counter(), "match": Counter(), "resize_mode": Counter()}
+        for shard in self.shards:
+            for line in self.audit.picture_lines(shard):
+                if line["what"] in counts:
+                    counts[line["what"]][line["name"]] += line["pictures"]
+        settings = self.audit.settings.match
+        return PictureFigures(
+            held=sum(counts["outcome"].values()),
+            fingerprint={outcome: counts["outcome"][outcome] for outcome in FingerprintOutcome},
+            too_plain=counts["match"][MatchOutcome.TOO_PLAIN],
+            sandbox_level=self._sandbox_level(),
+            variant=settings.variant,
+            radius_bits={name: settings.radius_of(name) for name in self.names_of_lists},
+            quality_floor=settings.quality_floor,
+            resize_modes=dict(counts["resize_mode"]),
+        )
+
+    def _sandbox_level(self) -> str:
+        """The lowest level that any shard's pictures were decoded at."""
+        levels = {manifest.materials["sandbox"] for manifest in self.audit.ledger.manifests("match")}
+        return min(levels, key=SANDBOX_LEVELS.index) if levels else ""

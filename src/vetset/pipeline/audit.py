@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,19 @@ from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Failure, Ledger, Sink
 from vetset.pipeline import shard as work
 from vetset.ports import HashList, Runner, RunTask
-from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, Column, Shard, Task, TaskReport
+from vetset.pipeline.pictures import TROUBLES
+from vetset.records import (
+    DIGEST_COLUMNS,
+    URL_ALGORITHM,
+    Column,
+    Hit,
+    Reach,
+    ScreenOutcome,
+    Shard,
+    Task,
+    TaskReport,
+)
+from vetset.stages import match
 from vetset.stages.expand import Closure, ShardBearers
 from vetset.stages.screen import rule_columns
 from vetset.vault import RunKeys, Vault
@@ -52,6 +64,7 @@ class Audit:
     allow_nothing_comparable: bool = False
     cleaned: Sink | None = None
     failed: dict[str, TaskReport] = field(default_factory=dict)
+    again: frozenset[str] = frozenset()  # outcomes of fingerprint whose shards are matched anew
     rounds: int = 0
     values_held: int = 0
 
@@ -75,35 +88,71 @@ class Audit:
         self._carry("screen", self._tasks("screen"))
         if not self._alive():
             raise Stop(f"no shard could be screened: {_first(self.failed)}", hint="mend it and run again with --resume")
+        if not self.looks_into_pictures:
+            self._must_have_compared()
+
+    @property
+    def looks_into_pictures(self) -> bool:
+        return self.settings.reach is not Reach.COLUMNS
+
+    def match(self) -> None:
+        """Fingerprints and matches the pictures of every shard, where the run reaches that far."""
+        if not self.looks_into_pictures:
+            return
+        self._carry("match", self._tasks("match"))
+        if not self._alive():
+            raise Stop(f"no shard could be matched: {_first(self.failed)}", hint="mend it and run again with --resume")
+        self._must_have_compared()
+
+    def _must_have_compared(self) -> None:
         if not self.allow_nothing_comparable and not any(self._compared()):
+            pictures = " and no picture" if self.looks_into_pictures else ""
             raise Stop(
-                "nothing was compared: the columns that the lists could meet hold no usable value in any row",
+                f"nothing was compared: the columns that the lists could meet{pictures} hold no usable value in any row",
                 hint="look at the columns' contents, or go on with --resume --allow-nothing-comparable",
             )
 
     def expand(self) -> str:
         """Follows the hits' values to closure. Answers the step on which the shards' outcomes rest."""
-        if not self.settings.expand:
-            return "screen"
+        noisy = self._noisy_near()
         closure = Closure(self.keys.join_key, self.settings.spread_limit)
-        for shard in self._alive():
-            closure.seed(self.vault.hits("screen", shard))
-        if not closure.frontier:
+        if self.settings.expand:
+            for shard in self._alive():
+                closure.seed(self._seeds(shard, noisy))
+        if not closure.frontier and not self.looks_into_pictures:
             return "screen"
         spreads: list[list[int]] = []
         while closure.frontier:
             spreads.append(self._round(closure))
         self.rounds, self.values_held = closure.rounds, len(closure.held)
-        self._settle(closure, spreads)
+        self._settle(closure, spreads, noisy)
         return "expand"
+
+    def matches(self, shard: Shard) -> Iterator[Hit]:
+        """What the pictures of a shard met."""
+        if self.looks_into_pictures:
+            yield from self.vault.hits("match", shard)
+
+    def _noisy_near(self) -> frozenset[str]:
+        """The entries, by their names in this run, that are near to the pictures of more rows than may spread."""
+        every = (hit for shard in self._alive() for hit in self.matches(shard))
+        return match.noisy_entries(every, self.keys.case_key, self.settings.spread_limit)
+
+    def _seeds(self, shard: Shard, noisy: frozenset[str]) -> Iterator[Hit]:
+        yield from self.vault.hits("screen", shard)
+        direct = [hit for hit in self.matches(shard) if hit.outcome is ScreenOutcome.HIT]
+        near = [hit for hit in self.matches(shard) if hit.outcome is not ScreenOutcome.HIT]
+        yield from direct
+        yield from match.settle_near(near, noisy, self.keys.case_key)[0]
 
     def settled_on(self) -> str:
         """The step on which a run's outcomes rest that went as far as expand. Raises Stop where it did not."""
-        for step in ("index", "screen"):
+        for step in ("index", "screen", *(("match",) if self.looks_into_pictures else ())):
             self._leave_undone(step)
-        if not self.settings.expand or not any(
-            True for shard in self._alive() for _ in self.vault.hits("screen", shard)
-        ):
+        found = self.looks_into_pictures or (
+            self.settings.expand and any(True for shard in self._alive() for _ in self.vault.hits("screen", shard))
+        )
+        if not found:
             return "screen"
         self._leave_undone("expand")
         self._recall_rounds()
@@ -124,7 +173,7 @@ class Audit:
     def _recall_rounds(self) -> None:
         lines = list(self.vault.lines("expand", "decided"))
         self.rounds = sum("round" in line for line in lines)
-        self.values_held = len(lines) - self.rounds
+        self.values_held = sum("column" in line for line in lines)
 
     def clean(self, basis: str) -> None:
         """Writes the cleaned dataset. Its folder says INCOMPLETE until every shard of the dataset is in it."""
@@ -150,11 +199,12 @@ class Audit:
         counts = self.vault.tally(step, shard)
         return ShardBearers([counts.get(str(number), 0) for number in range(asked)], list(self.vault.hits(step, shard)))
 
-    def _settle(self, closure: Closure, spreads: list[list[int]]) -> None:
+    def _settle(self, closure: Closure, spreads: list[list[int]], noisy: frozenset[str]) -> None:
         rounds = ({"round": number, "spreads": places} for number, places in enumerate(spreads, start=1))
         held = (work.borne_line(closure.held[name]) for name in sorted(closure.held))
-        self.vault.seal("expand", "decided", [*rounds, *held])
-        basis = self._basis([*(f"+{name}" for name in closure.spread), *(f"-{name}" for name in closure.held)])
+        self.vault.seal("expand", "decided", [*rounds, *([{"noisy": sorted(noisy)}] if noisy else []), *held])
+        names = [*(f"+{name}" for name in closure.spread), *(f"-{name}" for name in closure.held)]
+        basis = self._basis([*names, *(f"~{name}" for name in noisy)])
         self._carry("expand", self._tasks("expand", basis=basis))
 
     def _basis(self, names: Iterable[str]) -> str:
@@ -172,7 +222,10 @@ class Audit:
     def _attempt(self, stage: str, shard: Shard) -> int:
         """A shard that failed before is a new attempt at that step."""
         failure = self.ledger.failures(stage).get(shard.id)
-        return failure.attempt + 1 if failure else 1
+        if failure:
+            return failure.attempt + 1
+        done = self.ledger.done(stage, shard.id) if stage == "match" and self.again else None
+        return done.attempt + 1 if done and self.again.intersection(done.tally) else 1
 
     def _carry(self, step: str, tasks: Sequence[Task]) -> None:
         """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root."""
@@ -234,6 +287,7 @@ class Audit:
         signals = {table.signal for hash_list in self.lists for table in hash_list.tables}
         meets = any(signal in signals and column in found for column, signal in DIGEST_COLUMNS.items())
         meets = meets or (Column.URL in found and bool(signals & set(URL_ALGORITHM)))
+        meets = meets or (self.looks_into_pictures and not signals <= set(URL_ALGORITHM))
         if not meets and not self.allow_nothing_comparable:
             raise Stop(
                 "nothing can be compared: no column of the dataset meets a signal of any list "
@@ -245,6 +299,18 @@ class Audit:
     def _compared(self) -> Iterator[int]:
         for shard in self._alive():
             yield from (count or 0 for count in self.results("screen", shard).column("compared").to_pylist())
+            if self.looks_into_pictures:
+                yield from (line["pictures"] for line in self.picture_lines(shard) if line["what"] == "compared")
+
+    def picture_lines(self, shard: Shard) -> list[dict[str, Any]]:
+        """What came of a shard's pictures, line by line (`pictures.table_of`)."""
+        lines: list[dict[str, Any]] = self.results("match", shard).to_pylist() if self.looks_into_pictures else []
+        return lines
+
+    def troubles(self) -> int:
+        """Pictures that came to grief here, for which a run is not complete."""
+        lines = (line for shard in self._alive() for line in self.picture_lines(shard))
+        return sum(line["pictures"] for line in lines if line["what"] == "outcome" and line["name"] in TROUBLES)
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:

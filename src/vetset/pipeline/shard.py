@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,23 @@ import pyarrow.parquet as pq
 from vetset.config import Rule
 from vetset.errors import ShardError, Trouble
 from vetset.ledger import Ledger, Manifest, Product, Sink
-from vetset.ports import Dataset, HashList
-from vetset.records import Borne, Column, Hit, RowBatch, Sealed, Shard, Tally, Task, TaskReport, merged
-from vetset.stages import clean, expand, index, screen
+from vetset.pipeline import pictures
+from vetset.ports import Dataset, Decoder, HashList
+from vetset.records import (
+    Borne,
+    Column,
+    Hit,
+    Reach,
+    RowBatch,
+    ScreenOutcome,
+    Sealed,
+    Shard,
+    Tally,
+    Task,
+    TaskReport,
+    merged,
+)
+from vetset.stages import clean, expand, index, match, screen
 from vetset.vault import RunKeys, Vault
 
 I64 = npt.NDArray[np.int64]
@@ -38,6 +52,13 @@ class ShardSettings:
     spread_limit: int = 1000
     remove_held: bool = False
     expand: bool = True
+    reach: Reach = Reach.COLUMNS
+    match: match.MatchSettings = field(default_factory=match.MatchSettings)
+
+    @property
+    def joins(self) -> bool:
+        """Whether the rows' outcomes are settled after screen: by what they share, or by their pictures."""
+        return self.expand or self.reach is not Reach.COLUMNS
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,6 +73,7 @@ class Room:
     keys: RunKeys
     settings: ShardSettings
     cleaned: Sink | None = None
+    decoder: Decoder | None = None  # only where pictures are looked into
 
 
 @dataclass(slots=True)
@@ -111,7 +133,9 @@ def _stands(cleaned: Sink, product: Product) -> bool:
 
 def _previous(ledger: Ledger, task: Task) -> str:
     """The digest that a task's manifest chains to: that of the shard's step before, or of run.toml."""
-    before = {"index": "", "screen": "index", "expand": "screen", "clean": task.basis}[task.stage]
+    before = {"index": "", "screen": "index", "match": "screen", "expand": "screen", "clean": task.basis}[task.stage]
+    if task.stage == "expand" and ledger.done("match", task.shard.id) is not None:
+        before = "match"
     return _needed(ledger, before, task.shard).digest if before else ledger.run_digest
 
 
@@ -149,7 +173,7 @@ def _screen(room: Room, task: Task) -> _Made:
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
     tally, parts = Tally(), screen.Screened(np.empty(0, np.uint8))
-    if room.settings.expand:
+    if room.settings.joins:
         with room.ledger.sink.product(joins_name(shard)) as joins:
             joins.write(expand.join_header(spreading))
             hits = _screened(room, shard, spreading, tally, parts, joins.write)
@@ -204,6 +228,30 @@ def digest_of_file(path: Path) -> str:
         raise ShardError(Trouble.UNREADABLE, error.strerror or "cannot be read") from None
 
 
+# --- match ---------------------------------------------------------------------------------------------------------
+
+
+def _match(room: Room, task: Task) -> _Made:
+    """Fingerprints and matches the shard's pictures; notes beside the joins which rows were compared."""
+    shard = task.shard
+    if room.decoder is None:
+        raise ShardError(Trouble.INTERNAL, "no sandbox to decode in")
+    screened = _needed(room.ledger, "screen", shard)
+    found, hits = pictures.match_pictures(
+        room.dataset, room.decoder, room.lists, shard, screened.rows, room.settings.match
+    )
+    room.ledger.sink.put(compared_name(shard), found.compared.tobytes())
+    room.ledger.note("match", shard.id, {"vault": room.vault.seal_hits("match", shard, hits, found.match)})
+    products = _put_table(room, task, pictures.table_of(found))
+    materials = {"source": screened.materials["source"], "sandbox": room.decoder.level}
+    return _Made(screened.rows, pictures.shown(found), materials, products)
+
+
+def compared_name(shard: Shard) -> str:
+    """Where it lies which rows of a shard had their picture compared, until the run is closed."""
+    return f"joins/{shard.id}.compared"
+
+
 # --- expand --------------------------------------------------------------------------------------------------------
 
 
@@ -225,11 +273,13 @@ def _expand(room: Room, task: Task) -> _Made:
 
 def _joins(room: Room, shard: Shard) -> tuple[expand.Joins, int]:
     rows = _needed(room.ledger, "screen", shard).rows
+    root = room.ledger.sink.root
     try:
-        buffer = np.memmap(room.ledger.sink.root / joins_name(shard), np.uint8, mode="r")
+        buffer = np.memmap(root / joins_name(shard), np.uint8, mode="r")
+        compared = None if room.settings.reach is Reach.COLUMNS else np.fromfile(root / compared_name(shard), np.uint8)
     except (OSError, ValueError):
         raise ShardError(Trouble.UNREADABLE, "the shard's joins are gone; screen it again") from None
-    return expand.Joins(buffer, rows), rows
+    return expand.Joins(buffer, rows, compared), rows
 
 
 def _round(room: Room, task: Task) -> _Made:
@@ -253,14 +303,20 @@ def _settle(room: Room, task: Task) -> _Made:
     joins, rows = _joins(room, shard)
     held: list[Borne] = []
     bearers: list[Hit] = []
+    noisy: frozenset[str] = frozenset()
     for line in room.vault.lines("expand", "decided"):
         if "round" in line:
             bearers += _spreading(room, shard, int(line["round"]), frozenset(line["spreads"]))
+        elif "noisy" in line:
+            noisy = frozenset(line["noisy"])
         else:
             held.append(borne_from(line))
+    near, near_held = _near(room, shard, noisy)
     result = expand.expand(
         joins,
-        hit_rows=_rows_of(room.vault.hits("screen", shard)),
+        hit_rows=_hit_rows(room, shard),
+        near_rows=near,
+        near_held=near_held,
         bearers=bearers,
         held=held,
         key=room.keys.join_key,
@@ -270,6 +326,23 @@ def _settle(room: Room, task: Task) -> _Made:
     digest = room.vault.seal_hits("expand", shard, result.onward.expanded, result.tally)
     room.ledger.note("expand", shard.id, {"vault": digest, "held": sealed})
     return _Made(rows, merged(result.tally), {}, {})
+
+
+def _hit_rows(room: Room, shard: Shard) -> I64:
+    """Rows hit by what they record or by the digest of their picture."""
+    found = [room.vault.hits("screen", shard), _matches(room, shard)]
+    return _rows_of(hit for hits in found for hit in hits if hit.outcome is ScreenOutcome.HIT)
+
+
+def _matches(room: Room, shard: Shard) -> Iterable[Hit]:
+    return () if room.settings.reach is Reach.COLUMNS else room.vault.hits("match", shard)
+
+
+def _near(room: Room, shard: Shard, noisy: frozenset[str]) -> tuple[I64, I64]:
+    """Rows near a list's entry, and those that only noisy entries are near to."""
+    near = [hit for hit in _matches(room, shard) if hit.outcome is ScreenOutcome.NEAR_HIT]
+    standing, held = match.settle_near(near, noisy, room.keys.case_key)
+    return _rows_of(standing), held
 
 
 def _spreading(room: Room, shard: Shard, number: int, spreads: frozenset[int]) -> list[Hit]:
@@ -322,8 +395,10 @@ def _removals(room: Room, task: Task) -> dict[str, I64]:
     found = _rows_of(room.vault.hits("screen", task.shard))
     held = np.zeros(0, np.int64)
     if task.basis == "expand":
-        found = np.union1d(found, _rows_of(room.vault.hits("expand", task.shard))).astype(np.int64)
         held = held_rows(room.vault, task.shard)
+        near = np.setdiff1d(_rows_of(_matches(room, task.shard)), held)
+        found = np.union1d(found, _rows_of(room.vault.hits("expand", task.shard)))
+        found = np.union1d(found, near).astype(np.int64)
     return {"found": found, "held": held, "by_policy": _policy_rows(room, task.shard)}
 
 
@@ -349,6 +424,7 @@ def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> Pro
 STEPS: Mapping[str, Callable[[Room, Task], _Made]] = {
     "index": _index,
     "screen": _screen,
+    "match": _match,
     "expand": _expand,
     "clean": _clean,
 }

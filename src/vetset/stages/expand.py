@@ -41,6 +41,8 @@ SPREADING = (Column.URL, *DIGEST_COLUMNS)
 _MAGIC = b"vsjoin1\n"
 _HEADER_BYTES = 16
 _CHUNK_ROWS = 262_144
+_CODES = list(ScreenOutcome)
+_NOT_ASSESSABLE, _CLEAR = _CODES.index(ScreenOutcome.NOT_ASSESSABLE), _CODES.index(ScreenOutcome.CLEAR)
 
 
 # --- the joins of a shard -----------------------------------------------------------------------------------------
@@ -67,10 +69,18 @@ def _record_type(columns: Iterable[Column]) -> np.dtype[np.void]:
     return np.dtype([*((column.value, "<u8") for column in SPREADING if column in held), ("base", "u1")])
 
 
+_NONE: I64 = np.zeros(0, np.int64)
+
+
 class Joins:
     """A shard's joins over a buffer that holds them whole; read in chunks, never copied at once."""
 
-    def __init__(self, buffer: bytes | memoryview | np.memmap[tuple[int], np.dtype[np.uint8]], rows: int) -> None:
+    def __init__(
+        self,
+        buffer: bytes | memoryview | np.memmap[tuple[int], np.dtype[np.uint8]],
+        rows: int,
+        compared: U8 | None = None,
+    ) -> None:
         data = np.frombuffer(buffer, np.uint8)
         if data[: len(_MAGIC)].tobytes() != _MAGIC:
             raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
@@ -82,6 +92,9 @@ class Joins:
         if len(data) != _HEADER_BYTES + rows * kind.itemsize:
             raise ShardError(Trouble.COUNTS_DISAGREE, "the shard's joins are cut short; screen it again")
         self._records = data[_HEADER_BYTES:].view(kind)
+        if compared is not None and len(compared) != rows:
+            raise ShardError(Trouble.COUNTS_DISAGREE, "the shard's joins are cut short; match it again")
+        self._compared = compared
 
     def chunks(self) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
         """(number of the first row, records) in order."""
@@ -91,16 +104,22 @@ class Joins:
     def base_counts(self) -> list[int]:
         """Rows by the code of their outcome without hits."""
         counts = np.zeros(len(ScreenOutcome), np.int64)
-        for _, chunk in self.chunks():
+        for first, chunk in self.chunks():
             if chunk["base"].max() >= len(counts):
                 raise ShardError(Trouble.UNREADABLE, "the shard's joins are damaged; screen it again")
-            counts += np.bincount(chunk["base"], minlength=len(counts))
+            rows = slice(first, first + len(chunk))
+            counts += np.bincount(self._with_pictures(chunk["base"], rows), minlength=len(counts))
         return [int(count) for count in counts]
 
     def base_of(self, rows: I64) -> U8:
         """The outcomes without hits of some rows, as codes."""
-        codes: U8 = self._records["base"][rows]
-        return codes
+        return self._with_pictures(self._records["base"][rows], rows)
+
+    def _with_pictures(self, base: U8, rows: slice | I64) -> U8:
+        """A row that its columns alone could not assess is clear once its picture was compared."""
+        if self._compared is None:
+            return base
+        return np.where((base == _NOT_ASSESSABLE) & (self._compared[rows] != 0), _CLEAR, base).astype(np.uint8)
 
 
 # --- bearers of values in a shard ---------------------------------------------------------------------------------
@@ -266,26 +285,32 @@ def expand(
     bearers: Iterable[Hit],
     held: Sequence[Borne],
     key: bytes,
+    near_rows: I64 = _NONE,
+    near_held: I64 = _NONE,
 ) -> StageResult[Expanded]:
-    """Final outcomes of a shard's rows. `bearers` are its confirmed bearers of values that spread."""
-    taken = set(hit_rows.tolist())
+    """Final outcomes of a shard's rows. `bearers` are its confirmed bearers of values that spread.
+
+    `near_rows` are near hits that stand, `near_held` those that only noisy entries made; a row hit besides is a hit.
+    """
+    near_rows = np.setdiff1d(near_rows, hit_rows)
+    taken = {*hit_rows.tolist(), *near_rows.tolist()}
     expanded: dict[int, Hit] = {}
     for bearer in bearers:
         if bearer.row not in taken:
             expanded.setdefault(bearer.row, Hit(bearer.shard_id, bearer.row, ScreenOutcome.EXPANDED, bearer.address))
     taken |= expanded.keys()
-    pieces = [rows for _, rows in _meetings(joins, held, key)]
-    bearing = np.unique(np.concatenate(pieces)) if pieces else np.zeros(0, np.int64)
+    bearing = np.unique(np.concatenate([near_held, *(rows for _, rows in _meetings(joins, held, key))]))
     held_rows = np.setdiff1d(bearing, np.array(sorted(taken), np.int64)).astype(np.int64)
     settled = Expanded([expanded[row] for row in sorted(expanded)], held_rows)
-    return StageResult(settled, _final_tally(joins, hit_rows, settled))
+    return StageResult(settled, _final_tally(joins, hit_rows, near_rows, settled))
 
 
-def _final_tally(joins: Joins, hit_rows: I64, settled: Expanded) -> Tally:
+def _final_tally(joins: Joins, hit_rows: I64, near_rows: I64, settled: Expanded) -> Tally:
     codes = list(ScreenOutcome)
     counts = dict(zip(codes, joins.base_counts(), strict=True))
     moved: Mapping[ScreenOutcome, I64] = {
         ScreenOutcome.HIT: hit_rows,
+        ScreenOutcome.NEAR_HIT: near_rows,
         ScreenOutcome.EXPANDED: np.array([hit.row for hit in settled.expanded], np.int64),
         ScreenOutcome.HELD: settled.held,
     }

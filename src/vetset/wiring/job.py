@@ -18,6 +18,7 @@ from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
+from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.shard import held_rows
 from vetset.records import ScreenOutcome, Shard
 from vetset.vault import Vault, close_run, open_keys, read_identities
@@ -52,7 +53,10 @@ def go_on(
     only: Sequence[str] = (),
     disk: Disk | None = None,
 ) -> Result:
-    """Runs the verbs up to `until` (screen, expand, clean). `only` names the failures to try again; the rest stay."""
+    """Runs the verbs up to `until` (screen, match, expand, clean).
+
+    `only` names the failures of shards, and the outcomes of pictures, to try again; the rest stay.
+    """
     started = clock()
     with _as_stops(), opened(request, watcher, disk) as run:
         work = run.audit
@@ -61,7 +65,8 @@ def go_on(
                 f"{request.run} is closed, or kept its key in memory only (--strict): its audit cannot go on",
                 hint="`vetset clean` and `vetset vault open` still take --identity; else audit anew into another --out",
             )
-        if only and not _leave_failed(work, only):
+        work.again = frozenset(only) & TROUBLES
+        if only and not _leave_failed(work, only) and not _to_match_again(work):
             return _left_alone(run)
         work.index()
         with _refusing(run):
@@ -69,6 +74,9 @@ def go_on(
         work.screen()
         if until == "screen":
             return _partly(run, "screened")
+        work.match()
+        if until == "match":
+            return _partly(run, "matched")
         basis = work.expand()
         if until == "expand":
             return _partly(run, "expanded")
@@ -132,8 +140,14 @@ def _leave_failed(work: Audit, only: Sequence[str]) -> int:
     return chosen
 
 
-#: The steps that every shard goes through; rounds of expand come between.
-STEPS = ("index", "screen", "expand", "clean")
+def _to_match_again(work: Audit) -> bool:
+    """Whether pictures of any shard ended in an outcome that is to be tried again."""
+    manifests = work.ledger.manifests("match") if work.again else ()
+    return any(work.again.intersection(manifest.tally) for manifest in manifests)
+
+
+#: The steps that every shard goes through; rounds of expand come between, and match only where a run reaches pictures.
+STEPS = ("index", "screen", "match", "expand", "clean")
 
 
 def _left_alone(run: Opened) -> Result:
@@ -160,12 +174,18 @@ def _concluded(run: Opened, basis: str, seconds: float) -> Result:
     sink.put("summary.json", summary.to_json(published))
     sink.put("summary.html", summary.to_html(published))
     lines = (*run.notes, *published["sentences"], *_failures(run), *_whereabouts(run))
-    return Result(not run.audit.failed, account.hits, tuple(lines), json.dumps(published, sort_keys=True))
+    complete = not run.audit.failed and not run.audit.troubles()
+    return Result(complete, account.hits, tuple(lines), json.dumps(published, sort_keys=True))
 
 
 def _failures(run: Opened) -> Iterator[str]:
     for report in run.audit.failed.values():
         yield f"{report.task.shard.path}: failed in {report.task.step}: {explained(report)}"
+    if run.audit.troubles():
+        yield (
+            f"{run.audit.troubles():,} pictures came to grief in the sandbox; "
+            f"vetset retry {run.request.run} {' '.join(f'--only {outcome}' for outcome in sorted(TROUBLES))}"
+        )
     if run.audit.failed:
         yield f"once the cause is gone: vetset retry {run.request.run} --only failed (a changed file is another run)"
 
@@ -214,6 +234,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     state: dict[str, Any] = {
         "run": str(run),
         "shards": shards,
+        "reach": known["settings"].get("audit", {}).get("reach", "columns"),
         "done": steps,
         "failed": {step: {name: item.trouble for name, item in items.items()} for step, items in failures.items()},
         "open": (run / "run.key").exists(),
@@ -225,7 +246,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
 
 
 def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
-    for step in STEPS:
+    for step in (step for step in STEPS if step != "match" or state["done"]["match"] or state["reach"] != "columns"):
         yield f"{step:8} {state['done'][step]} of {state['shards']} shards"
     for step, items in failures.items():
         for name, failure in items.items():
@@ -239,13 +260,18 @@ def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Ma
 
 def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, int], ScreenOutcome]:
     """The rows of a run that were hit, expanded or held, by shard path and row number: as sealed as the vault is."""
-    found = {(line["shard"], line["row"]): ScreenOutcome(line["outcome"]) for line in _lines(run, identities)}
+    found: dict[tuple[str, int], ScreenOutcome] = {}
+    order = list(ScreenOutcome).index
+    for line in _lines(run, identities):
+        place, outcome = (line["shard"], line["row"]), ScreenOutcome(line["outcome"])
+        found[place] = min(found.get(place, outcome), outcome, key=order)
     vault, known = _vault(run, identities)
     for item in known["inputs"]:
         shard = Shard(**item)
         if (run / f"vault/held/{shard.id}.age").is_file():
             rows = held_rows(vault, shard).tolist()
-            found.update({(shard.path, row): ScreenOutcome.HELD for row in rows})
+            held = ((shard.path, row) for row in rows if found.get((shard.path, row)) is not ScreenOutcome.HIT)
+            found.update(dict.fromkeys(held, ScreenOutcome.HELD))
     return found
 
 
@@ -259,7 +285,7 @@ def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
 def _lines(run: Path, identities: Sequence[Path]) -> Iterator[dict[str, Any]]:
     vault, known = _vault(run, identities)
     ledger, _ = known_run(run)
-    for step in ("screen", "expand"):
+    for step in ("screen", "match", "expand"):
         for item in known["inputs"]:
             if ledger.done(step, item["id"]) is not None:
                 yield from vault.finding_lines(step, item["id"])

@@ -75,9 +75,22 @@ def fingerprint_of(found: Found, lists: Sequence[ListFigures], settings: Setting
         "lists": sorted([item.name, item.version, item.digest] for item in lists),
         "audit": audit,
         "columns": dict(settings.columns),
+        **_of_pictures(settings),
         "rules": [asdict(replace(rule, words_file="")) for rule in rules],
     }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+#: The tables of settings that decide what comes of pictures.
+PICTURE_TABLES = ("pictures", "fingerprint", "match", "lists")
+
+
+def _of_pictures(settings: Settings) -> dict[str, Any]:
+    """What decides the results of a run that looks into pictures; nothing where none is looked into."""
+    if settings.audit.reach == "columns":
+        return {}
+    tree = asdict(settings)
+    return {name: tree[name] for name in PICTURE_TABLES}
 
 
 def another_run(known: Mapping[str, Any], found: Found, lists: Sequence[ListFigures], settings: Settings) -> Stop:
@@ -115,4 +128,6 @@ def _settings_that_differ(known: Mapping[str, Any], settings: Settings) -> str:
     before = settings_from(known["settings"])
     names = [name for name, value in asdict(settings.audit).items() if asdict(before.audit)[name] != value]
     names += ["[columns]"] if dict(before.columns) != dict(settings.columns) else []
+    then, now = _of_pictures(before), _of_pictures(settings)
+    names += [f"[{name}]" for name in PICTURE_TABLES if then.get(name) != now.get(name)]
     return ", ".join(names) or "the policy or its words"

@@ -25,8 +25,9 @@ from vetset.hashlists.seen import check_not_rolled_back, remember
 from vetset.ledger import Disk, Ledger, Sink, create_run
 from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher, incomplete_text
 from vetset.pipeline.shard import ShardSettings
-from vetset.records import ListRef, Signal
+from vetset.records import ListRef, Reach, Signal
 from vetset.runners.local import forbid_dumps
+from vetset.stages.match import MatchSettings
 from vetset.summary import ListFigures
 from vetset.vault import (
     RunKeys,
@@ -81,7 +82,8 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     rules = resolved_rules(request.settings.policy)
     known_overrides(request.settings.columns)
     must_be_known(request.settings.run)
-    found = find_shards(request.dataset)
+    reach = Reach(request.settings.audit.reach)
+    found = find_shards(request.dataset, reach)
     _apart(request, found)
     identities = _identities(request)
     with _opened_lists(request, identities) as (fds, lists):
@@ -142,6 +144,18 @@ def _shard_settings(settings: Settings, rules: tuple[Rule, ...]) -> ShardSetting
         spread_limit=settings.audit.spread_limit,
         remove_held=settings.audit.remove_held,
         expand=settings.audit.expand,
+        reach=Reach(settings.audit.reach),
+        match=match_settings(settings),
+    )
+
+
+def match_settings(settings: Settings) -> MatchSettings:
+    """What the stage match needs of the settings."""
+    return MatchSettings(
+        radius_bits=settings.match.radius_bits,
+        radius_by_list={name: table.radius_bits for name, table in settings.lists.items()},
+        quality_floor=settings.match.quality_floor,
+        variant=settings.fingerprint.variant,
     )
 
 

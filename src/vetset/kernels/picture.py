@@ -1,0 +1,40 @@
+"""What the stored bytes of pictures are: their digests, and whether those are the ones that the dataset recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vetset.records import WIDTH_BYTES, Picture, Signal
+
+U8 = npt.NDArray[np.uint8]
+
+#: The digests of a picture's bytes that lists hold.
+PICTURE_DIGESTS = (Signal.MD5, Signal.SHA1, Signal.SHA256)
+
+
+def digests_of_pictures(pictures: Sequence[Picture]) -> Mapping[Signal, U8]:
+    """(pictures, width_bytes) for each kind of digest, of the bytes as stored."""
+    bodies = [picture.body.unseal() for picture in pictures]
+    return {signal: _digests(bodies, signal) for signal in PICTURE_DIGESTS}
+
+
+def _digests(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
+    joined = b"".join(hashlib.new(signal.value, body, usedforsecurity=False).digest() for body in bodies)
+    return np.frombuffer(joined, np.uint8).reshape(len(bodies), WIDTH_BYTES[signal])
+
+
+def contradicts(pictures: Sequence[Picture], digests: Mapping[Signal, U8]) -> list[bool]:
+    """For each picture whether the dataset says that these are the bytes it fetched, and its digest says otherwise."""
+    return [
+        picture.stored.intact
+        and any(
+            digests[signal][place].tobytes() != recorded
+            for signal, recorded in picture.recorded.items()
+            if signal in digests
+        )
+        for place, picture in enumerate(pictures)
+    ]
