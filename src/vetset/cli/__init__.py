@@ -13,10 +13,11 @@ import click
 
 from vetset import __version__
 from vetset.cli.demo import demo
+from vetset.cli.doctor import doctor
 from vetset.cli.keeping import close, keys, status, vault
 from vetset.cli.lists import lists
 from vetset.cli.streams import ReaderGone, forget_stdout, say
-from vetset.cli.survey import audit, clean, expand, retry, screen
+from vetset.cli.survey import audit, clean, expand, fingerprint, match, retry, screen
 from vetset.errors import ExitStatus, Stop
 
 
@@ -27,12 +28,14 @@ def vetset() -> None:
 
     \b
     First steps:
-      vetset demo                                  a whole audit on rows made on the spot
+      vetset demo                                  whole audits on rows and pictures made on the spot
+      vetset doctor                                what this installation can do
       vetset lists compile L.vsl SOURCE --name N --version 1
       vetset audit DATASET --lists L.vsl --out RUN --clean DIR
       vetset close RUN                             when the work on the run is done
 
-    Nothing is fetched and nothing is sent. No picture is opened. What is found is sealed at once.
+    Nothing is fetched and nothing is sent. No picture is opened but with --reach local, in a sandbox, and none is
+    ever shown or stored. What is found is sealed at once.
 
     \b
     Exit status: 0 done, 1 stopped with a message, 2 usage, 3 incomplete, 4 a hit (with --fail-on-hit),
@@ -40,7 +43,9 @@ def vetset() -> None:
     """
 
 
-for command in (demo, lists, audit, screen, expand, clean, retry, status, close, vault, keys):
+for command in (
+    demo, lists, audit, screen, fingerprint, match, expand, clean, retry, status, close, vault, keys, doctor,
+):  # fmt: skip
     vetset.add_command(command)
 
 
