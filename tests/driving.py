@@ -83,6 +83,7 @@ class Place:
             run=changes.pop("run_settings", RunSettings(runner="serial", batch_rows=64)),
             policy=changes.pop("policy", PolicySettings()),
             columns=changes.pop("columns", {}),
+            **{name: changes.pop(name) for name in ("fingerprint", "match", "sandbox", "pictures") if name in changes},
         )
         given = {
             "dataset": str(self.dataset),
@@ -110,7 +111,7 @@ class Place:
         """Every finding without its case id, sorted: what must be the same on any runner and after any crash."""
         vault, known = self.vault()
         lines: list[dict[str, Any]] = []
-        for step in ("screen", "expand"):
+        for step in ("screen", "match", "expand"):
             for shard in known["inputs"]:
                 if (self.run / "manifests" / step / f"{shard['id']}.json").is_file():
                     lines += vault.finding_lines(step, shard["id"])
