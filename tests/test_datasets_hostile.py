@@ -24,7 +24,7 @@ from vetset.datasets.location import find_shards
 from vetset.datasets.parquet import Parquet
 from vetset.errors import ShardError, Trouble
 from vetset.records import Column
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 CANARY = "https://canary.example/never-to-be-shown.jpg"
 ALL = frozenset(Column)
@@ -65,7 +65,7 @@ class Lab:
             lambda: dataset.facts(shard).rows or 0,
             lambda: sum(batch.rows for batch in dataset.batches(shard, ALL)),
             lambda: sum(batch.rows for batch in dataset.lookup(shard, np.arange(0, 20), ALL)),
-            lambda: dataset.write_without(shard, np.array([3]), Collected()),
+            lambda: dataset.write_without(shard, np.array([3]), into(Collected())),
         ]
 
     def troubles(self, data: bytes, **run: Any) -> list[Trouble | None]:
@@ -281,7 +281,7 @@ def test_no_extension_type_is_unpickled(lab: Lab, tmp_path: Path) -> None:
     dataset, shard = lab.opened(sink.getvalue())
     assert sum(batch.rows for batch in dataset.batches(shard, ALL)) == 2
     written = Collected()
-    dataset.write_without(shard, np.array([0]), written)
+    dataset.write_without(shard, np.array([0]), into(written))
     assert pq.read_schema(pa.BufferReader(written.data)).field("evil").metadata[b"ARROW:extension:metadata"] == payload
     assert not (tmp_path / "boom").exists()
 

@@ -17,7 +17,7 @@ from vetset.datasets.formats import ByFormat
 from vetset.datasets.location import find_shards
 from vetset.errors import ShardError, Trouble
 from vetset.records import Column, Shard
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 ALL = frozenset(Column)
 CANARY = b"https://canary.example/never-shown"
@@ -44,7 +44,7 @@ class Text:
     def cut(self, name: str, data: bytes, *removed: int) -> bytes:
         dataset, shard = self.opened(name, data)
         sink = Collected()
-        dataset.write_without(shard, np.array(removed, np.int64), sink)
+        dataset.write_without(shard, np.array(removed, np.int64), into(sink))
         return sink.data
 
     def trouble(self, name: str, data: bytes, **more: Any) -> ShardError:
@@ -137,7 +137,7 @@ def test_a_file_that_shrank_since_it_was_found(text: Text) -> None:
     dataset, shard = text.opened("a.csv", b"url\n" + b"x\n" * 100)
     (text.folder / "a.csv").write_bytes(b"url\n")
     with pytest.raises(ShardError) as caught:
-        dataset.write_without(shard, np.array([0]), Collected())
+        dataset.write_without(shard, np.array([0]), into(Collected()))
     assert caught.value.trouble is Trouble.SOURCE_CHANGED
 
 
@@ -150,7 +150,7 @@ def test_rows_that_are_none(text: Text, name: str) -> None:
         with pytest.raises(ShardError) as looking:
             list(dataset.lookup(shard, asked, ALL))
         with pytest.raises(ShardError) as writing:
-            dataset.write_without(shard, asked, Collected())
+            dataset.write_without(shard, asked, into(Collected()))
         assert looking.value.trouble is writing.value.trouble is Trouble.BOOKS
 
 

@@ -20,7 +20,7 @@ from vetset.datasets.location import find_shards
 from vetset.datasets.parquet import Parquet
 from vetset.errors import ShardError, Trouble
 from vetset.records import Column, RowBatch, Shard
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 ALL = frozenset(Column)
 LAION = Path(__file__).parents[2] / "shared" / "data" / "laion"
@@ -51,7 +51,7 @@ def test_rows_that_are_no_rows_of_the_shard_are_the_callers_error(tmp_path: Path
         with pytest.raises(ShardError) as looking:
             list(dataset.lookup(shard, asked, ALL))
         with pytest.raises(ShardError) as writing:
-            dataset.write_without(shard, asked, Collected())
+            dataset.write_without(shard, asked, into(Collected()))
         assert looking.value.trouble is writing.value.trouble is Trouble.BOOKS
 
 
@@ -193,7 +193,7 @@ def test_real_rows_as_they_are(name: str, rows: int | None, columns: set[str]) -
         assert values(dataset.lookup(shard, some, ALL), column) == expected[::3]
     sink = Collected()
     removed = np.unique([0, table.num_rows - 1])
-    assert dataset.write_without(shard, removed, sink) == max(0, table.num_rows - 2)
+    assert dataset.write_without(shard, removed, into(sink)) == max(0, table.num_rows - 2)
     written = pq.read_table(pa.BufferReader(sink.data))
     assert written.equals(table.slice(1, max(0, table.num_rows - 2)))
     assert written.schema.equals(table.schema, check_metadata=True)
@@ -221,7 +221,7 @@ def test_row_groups_of_any_size_some_without_rows(tmp_path: Path, sizes: list[in
     if not chosen:
         return
     sink = Collected()
-    assert dataset.write_without(shard, rows, sink) == total - len(chosen)
+    assert dataset.write_without(shard, rows, into(sink)) == total - len(chosen)
     written = pq.ParquetFile(pa.BufferReader(sink.data))
     assert written.read().equals(
         everything.take(pa.array([number for number in range(total) if number not in chosen], pa.int64()))

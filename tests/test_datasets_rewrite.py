@@ -20,7 +20,7 @@ from vetset.datasets import rewrite
 from vetset.datasets.location import find_shards
 from vetset.datasets.parquet import Parquet
 from vetset.errors import ShardError, SinkError, Trouble
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 
 def without(folder: Path, data: bytes, removed: list[int], sink: Any = None) -> bytes:
@@ -28,7 +28,7 @@ def without(folder: Path, data: bytes, removed: list[int], sink: Any = None) -> 
     path.write_bytes(data)
     found = find_shards(str(path))
     sink = sink or Collected()
-    Parquet(found.root, Settings()).write_without(found.shards[0], np.array(removed, np.int64), sink)
+    Parquet(found.root, Settings()).write_without(found.shards[0], np.array(removed, np.int64), into(sink))
     return bytes(sink.data)
 
 

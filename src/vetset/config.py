@@ -31,6 +31,14 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureSettings:
+    """`[pictures]`: how pictures came to be stored as they are, where the dataset does not say. Only with `local`."""
+
+    resize_mode: str = "auto"  # img2dataset's: border, keep_ratio, keep_ratio_largest, center_crop, fixed, no
+    intact: bool = False  # stored as fetched (img2dataset's disable_all_reencoding): recorded digests must be theirs
+
+
+@dataclass(frozen=True, slots=True)
 class FingerprintSettings:
     """`[fingerprint]`: how pictures become fingerprints. Only with `--reach local`."""
 
@@ -107,6 +115,7 @@ class Settings:
     run: RunSettings = field(default_factory=RunSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     columns: Mapping[str, str] = field(default_factory=dict)
+    pictures: PictureSettings = field(default_factory=PictureSettings)
     fingerprint: FingerprintSettings = field(default_factory=FingerprintSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
@@ -274,5 +283,9 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
 }
-_CHOICES: Mapping[str, tuple[str, ...]] = {"audit.reach": ("columns", "local"), "fingerprint.variant": ("rgb", "luma")}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "audit.reach": ("columns", "local"),
+    "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
+    "fingerprint.variant": ("rgb", "luma"),
+}
 _WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

@@ -59,12 +59,17 @@ def known_overrides(overrides: Mapping[str, str]) -> dict[Column, str]:
 
 
 def map_columns(
-    columns: Sequence[tuple[str, Any]], overrides: Mapping[str, str], *, from_schema: bool = True
+    columns: Sequence[tuple[str, Any]],
+    overrides: Mapping[str, str],
+    *,
+    from_schema: bool = True,
+    with_pictures: bool = False,
 ) -> dict[Column, str]:
     """Ours → the dataset's spelling, for (name, Arrow type or None for text) pairs in the dataset's order.
 
     An override wins; an empty one says that the dataset has no such column. `from_schema` is False where the names
-    come from the same place as the rows, so that they may be rows. Raises ShardError COLUMN_MISSING, COLUMN_AMBIGUOUS
+    come from the same place as the rows, so that they may be rows. `with_pictures`: the rows hold pictures, so that
+    nothing else has to be comparable. Raises ShardError COLUMN_MISSING, COLUMN_AMBIGUOUS
     or COLUMN_TYPE, and Stop for an override that is no column of ours.
     """
     names = [name for name, _ in columns]
@@ -74,7 +79,7 @@ def map_columns(
         spelled = [name for name in names if column_of(name) is column]
         if column not in chosen and spelled:
             mapping[column] = _only(column, spelled)
-    if not mapping.keys() & {Column.URL, *DIGEST_COLUMNS}:
+    if not with_pictures and not mapping.keys() & {Column.URL, *DIGEST_COLUMNS}:
         raise ShardError(Trouble.COLUMN_MISSING, _nothing_to_compare(names, from_schema=from_schema))
     types = dict(columns)
     for column, name in mapping.items():

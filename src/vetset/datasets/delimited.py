@@ -31,7 +31,7 @@ from vetset.datasets.lines import (
 from vetset.datasets.location import readable
 from vetset.datasets.runs import Rows
 from vetset.errors import ShardError, Trouble
-from vetset.ports import ByteSink
+from vetset.ports import Products
 from vetset.records import Column, RowBatch, Shard, ShardFacts
 
 _DELIMITERS = ",;\t"
@@ -67,9 +67,9 @@ class Csv:
         wanted = self._wanted(shard, columns)
         return looked_up(self._records(shard, wanted), rows, list(wanted), self.run.batch_rows)
 
-    def write_without(self, shard: Shard, removed: Rows, sink: ByteSink) -> int:
+    def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
         """The source's bytes, header and blank lines included, less the removed records'."""
-        with opened_text(self.root, shard) as source:
+        with opened_text(self.root, shard) as source, product(shard.path) as sink:
             return cut(self._records(shard, {}), removed, source, shard.size_bytes, sink)
 
     def _wanted(self, shard: Shard, columns: frozenset[Column]) -> dict[Column, str]:

@@ -1,12 +1,14 @@
 """One dataset of shards in different formats.
 
-In it: which format's adapter takes a shard. Not in it: the formats. Rules: a shard's name decides, never its contents.
+In it: which format's adapter takes a shard, and what holds for all of them. Not in it: the formats.
+Rules: a shard's name decides, never its contents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from vetset.config import Settings
 from vetset.datasets.delimited import Csv
@@ -15,15 +17,36 @@ from vetset.datasets.location import FORMATS, format_of
 from vetset.datasets.parquet import Parquet
 from vetset.datasets.printable import printable
 from vetset.datasets.runs import Rows
+from vetset.datasets.webdataset import Webdataset
 from vetset.errors import ShardError, Trouble
-from vetset.ports import ByteSink, Dataset
-from vetset.records import Column, RowBatch, Shard, ShardFacts
+from vetset.ports import Products
+from vetset.records import Column, Picture, RowBatch, Shard, ShardFacts
 
-_ADAPTERS: Mapping[str, Callable[[Path, Settings], Dataset]] = {"parquet": Parquet, "csv": Csv, "jsonl": JsonLines}
+
+class RowFormat(Protocol):
+    """What a format has to do; see `ports.Dataset`, of which it is the part that differs."""
+
+    def facts(self, shard: Shard) -> ShardFacts: ...
+    def batches(self, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]: ...
+    def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]: ...
+    def write_without(self, shard: Shard, removed: Rows, product: Products) -> int: ...
+
+
+class PictureFormat(RowFormat, Protocol):
+    """A format that may hold pictures."""
+
+    def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]: ...
+
+
+_ROW_FORMATS: Mapping[str, Callable[[Path, Settings], RowFormat]] = {"csv": Csv, "jsonl": JsonLines}
+_PICTURE_FORMATS: Mapping[str, Callable[[Path, Settings], PictureFormat]] = {
+    "parquet": Parquet,
+    "webdataset": Webdataset,
+}
 
 
 def adapter_for(path: str) -> str:
-    """The format by which a shard is read: parquet, csv or jsonl. ShardError if its name stands for none."""
+    """The format by which a shard is read, by its name. ShardError if that stands for none."""
     kind = format_of(path)
     if kind is None:
         raise ShardError(Trouble.NOT_THE_FORMAT, f"{printable(path)} ends in none of {', '.join(FORMATS)}")
@@ -34,10 +57,12 @@ class ByFormat:
     """A dataset that hands every shard to the adapter of its format."""
 
     def __init__(self, root: Path, settings: Settings) -> None:
-        self._adapters = {kind: make(root, settings) for kind, make in _ADAPTERS.items()}
+        self._with_pictures = {kind: make(root, settings) for kind, make in _PICTURE_FORMATS.items()}
+        self._adapters: dict[str, RowFormat] = {kind: make(root, settings) for kind, make in _ROW_FORMATS.items()}
+        self._adapters.update(self._with_pictures)
 
     def facts(self, shard: Shard) -> ShardFacts:
-        """See ports.Dataset, as for the three below."""
+        """See ports.Dataset, as for all below."""
         return self._of(shard).facts(shard)
 
     def batches(self, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]:
@@ -46,8 +71,15 @@ class ByFormat:
     def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]:
         return self._of(shard).lookup(shard, rows, columns)
 
-    def write_without(self, shard: Shard, removed: Rows, sink: ByteSink) -> int:
-        return self._of(shard).write_without(shard, removed, sink)
+    def files(self, shard: Shard) -> Sequence[str]:
+        return (shard.path, *shard.companions)
 
-    def _of(self, shard: Shard) -> Dataset:
+    def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]:
+        adapter = self._with_pictures.get(adapter_for(shard.path))
+        return iter(()) if adapter is None else adapter.pictures(shard)
+
+    def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
+        return self._of(shard).write_without(shard, removed, product)
+
+    def _of(self, shard: Shard) -> RowFormat:
         return self._adapters[adapter_for(shard.path)]

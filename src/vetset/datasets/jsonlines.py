@@ -30,7 +30,7 @@ from vetset.datasets.lines import (
 from vetset.datasets.printable import printable
 from vetset.datasets.runs import Rows
 from vetset.errors import ShardError, Trouble
-from vetset.ports import ByteSink
+from vetset.ports import Products
 from vetset.records import Column, RowBatch, Shard, ShardFacts
 
 _HEAD_RECORDS = 1000
@@ -65,10 +65,10 @@ class JsonLines:
         wanted = [column for column in mapping if column in columns]
         return looked_up(self._records(shard, mapping, wanted), rows, wanted, self.run.batch_rows)
 
-    def write_without(self, shard: Shard, removed: Rows, sink: ByteSink) -> int:
+    def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
         """The source's bytes, blank lines included, less the removed lines'."""
         records = (Record(start, stop, ()) for start, stop, _ in self._lines(shard))
-        with opened_text(self.root, shard) as source:
+        with opened_text(self.root, shard) as source, product(shard.path) as sink:
             return cut(records, removed, source, shard.size_bytes, sink)
 
     def _mapping(self, head: Iterable[dict[str, Any] | None]) -> dict[Column, str]:
@@ -93,7 +93,7 @@ class JsonLines:
         for start, stop, line in self._lines(shard):
             row = _object_of(line) or {}
             keys.check(row)
-            yield Record(start, stop, [_value_of(column, row.get(name)) for column, name in fields])
+            yield Record(start, stop, [value_of(column, row.get(name)) for column, name in fields])
 
 
 class _Keys:
@@ -134,7 +134,7 @@ def _object_of(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _value_of(column: Column, value: Any) -> Value:
+def value_of(column: Column, value: Any) -> Value:
     """The value if it has its column's type, else None: a number in the place of a URL is no URL."""
     if column is Column.PUNSAFE:
         return _number(value)

@@ -20,9 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 from urllib.parse import quote
 
+from vetset.datasets.grouping import companions_of
 from vetset.datasets.printable import printable, printable_names
 from vetset.errors import ShardError, Stop, Trouble
-from vetset.records import Shard
+from vetset.records import Reach, Shard
 
 #: File name endings and the format each stands for.
 FORMATS: Mapping[str, str] = {
@@ -33,7 +34,10 @@ FORMATS: Mapping[str, str] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json-lines": "jsonl",
+    ".tar": "webdataset",
 }
+#: Formats that hold nothing but pictures and what is said of them.
+PICTURE_FORMATS = frozenset({"webdataset"})
 #: Endings of compressed files; with one of `FORMATS` of text before it, the file is known and not supported.
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
@@ -56,17 +60,17 @@ def format_of(path: str) -> str | None:
     return FORMATS.get(PurePosixPath(path).suffix.lower())
 
 
-def find_shards(location: str) -> Found:
+def find_shards(location: str, reach: Reach = Reach.COLUMNS) -> Found:
     """The dataset at a folder, file or glob. Raises Stop for what is missing, empty, unreadable or not supported."""
     _refuse_addresses(location)
     path = Path(location)
     if path.is_file():
-        return _single(path)
+        return _single(path, reach)
     if path.is_dir():
-        return _found(path, _walk(path, path), location)
+        return _found(path, _walk(path, path), location, reach)
     if glob.has_magic(location):
         root = _root_of(location)
-        return _found(root, _matches(root, location), location)
+        return _found(root, _matches(root, location), location, reach)
     raise Stop(f"no such file or folder: {printable(location)}", hint="name a folder, a file or a quoted glob")
 
 
@@ -120,33 +124,58 @@ def _refuse_addresses(location: str) -> None:
     )
 
 
-def _single(path: Path) -> Found:
+def _single(path: Path, reach: Reach) -> Found:
     _utf8(path.name)
     if format_of(path.name) is None:
         _stop_unrecognised([path.name], str(path))
-    return Found(path.parent, (_shard(path.parent, path.name),))
+    _must_reach([path.name], reach, str(path))
+    beside = [name for name in sorted(item.name for item in path.parent.iterdir()) if _is_plain(path.parent, name)]
+    companions = companions_of(beside, [path.name], reach)[path.name]
+    return Found(path.parent, (_shard(path.parent, path.name, companions),))
 
 
-def _found(root: Path, files: Iterable[str], location: str) -> Found:
+def _found(root: Path, files: Iterable[str], location: str, reach: Reach) -> Found:
     paths = sorted(set(files))
-    shards = [path for path in paths if _is_shard(root, path)]
+    candidates = [path for path in paths if format_of(path) is not None and not _hidden(path)]
+    shards = [path for path in candidates if _is_regular(root, path)]
     if not paths:
         raise Stop(f"nothing in {printable(location)}", hint="name a folder, a file or a quoted glob that holds shards")
-    taken = set(shards)
+    if reach is Reach.COLUMNS:
+        readable_shards = [path for path in shards if format_of(path) not in PICTURE_FORMATS]
+        if shards and not readable_shards:
+            _must_reach(shards, reach, location)
+        shards = readable_shards
+    groups = companions_of(paths, shards, reach)
+    taken = {name for shard, companions in groups.items() for name in (shard, *companions)}
     ignored = tuple(path for path in paths if path not in taken)
-    if not shards:
+    if not groups:
         _stop_unrecognised(ignored, location)
-    return Found(root, tuple(_shard(root, path) for path in shards), ignored)
+    return Found(root, tuple(_shard(root, path, companions) for path, companions in groups.items()), ignored)
 
 
-def _is_shard(root: Path, path: str) -> bool:
-    """A name we know on a regular file; a pipe or device is never opened, a broken link stops."""
-    if format_of(path) is None or _hidden(path):
-        return False
+def _must_reach(paths: Iterable[str], reach: Reach, location: str) -> None:
+    if reach is Reach.COLUMNS and any(format_of(path) in PICTURE_FORMATS for path in paths):
+        raise Stop(
+            f"{printable(location)} holds pictures, and an audit by columns opens none",
+            hint="say --reach local to have them fingerprinted in the sandbox",
+        )
+
+
+def _is_regular(root: Path, path: str) -> bool:
+    """A regular file: a pipe or device is never opened, a broken link stops."""
     try:
         return stat.S_ISREG((root / path).stat().st_mode)
     except OSError as error:
         _stop_unreadable(path, error)
+
+
+def _is_plain(folder: Path, name: str) -> bool:
+    """A regular file with a name that is UTF-8; what lies beside a single file is otherwise none of our business."""
+    try:
+        name.encode("utf-8")
+        return stat.S_ISREG((folder / name).stat().st_mode)
+    except (OSError, UnicodeEncodeError):
+        return False
 
 
 def _hidden(path: str) -> bool:
@@ -154,12 +183,14 @@ def _hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
-def _shard(root: Path, path: str) -> Shard:
+def _shard(root: Path, path: str, companions: tuple[str, ...] = ()) -> Shard:
     try:
         size_bytes = (root / path).stat().st_size
-        return Shard(shard_id_of(path), path, size_bytes, probe_of(root / path, size_bytes))
+        probes = [probe_of(root / name, (root / name).stat().st_size) for name in (path, *companions)]
     except OSError as error:
         _stop_unreadable(path, error)
+    probe = probes[0] if not companions else hashlib.sha256("\n".join(probes).encode("ascii")).hexdigest()
+    return Shard(shard_id_of(path), path, size_bytes, probe, companions)
 
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ page (pages.MAX_PAGE_BYTES) and the columns read, never on the number of rows or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import numpy as np
 from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
 from vetset.datasets.location import source_path
+from vetset.datasets.picturecolumn import picture_column, pictures_of
 from vetset.datasets.rewrite import rewrite
 from vetset.datasets.rowgroups import ParquetSource, no_arrow_message, opened, rows_of_group
 from vetset.datasets.runs import Rows, check_rows, neighbours, within
-from vetset.ports import ByteSink
-from vetset.records import Column, RowBatch, Shard, ShardFacts
+from vetset.ports import Products
+from vetset.records import Column, Picture, RowBatch, Shard, ShardFacts
 
 
 class Parquet:
@@ -33,6 +34,7 @@ class Parquet:
         self.root = root
         self.run = settings.run
         self.overrides = settings.columns
+        self.pictures_settings = settings.pictures
 
     def facts(self, shard: Shard) -> ShardFacts:
         """From the footer alone."""
@@ -44,7 +46,7 @@ class Parquet:
     def batches(self, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]:
         """All rows in order; the rows of every row group and of its pages are held against the footer."""
         with self._open(shard) as source:
-            read = _Projection(self._mapping(source), columns)
+            read = _Projection(source, self._mapping(source), columns)
             first = 0
             for number in range(len(source.footer.groups)):
                 for batch in rows_of_group(source, number, read.names, self.run.batch_rows):
@@ -54,7 +56,7 @@ class Parquet:
     def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]:
         """The named rows, one batch for each run of neighbours in a batch; other row groups are not read."""
         with self._open(shard) as source:
-            read = _Projection(self._mapping(source), columns)
+            read = _Projection(source, self._mapping(source), columns)
             check_rows(rows, source.footer.rows)
             first = 0
             for number, group in enumerate(source.footer.groups):
@@ -64,26 +66,36 @@ class Parquet:
                     yield from _chosen(batches, first, here, read)
                 first += group.rows
 
-    def write_without(self, shard: Shard, removed: Rows, sink: ByteSink) -> int:
+    def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]:
+        """The pictures of a column of bytes, if there is one; see `picturecolumn`."""
+        with self._open(shard) as source:
+            yield from pictures_of(source, self.pictures_settings)
+
+    def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
         """The same file less the removed rows, see `rewrite`."""
         with self._open(shard, extensions=True) as source:
             check_rows(removed, source.footer.rows)
-            return rewrite(source, removed, sink)
+            with product(shard.path) as sink:
+                return rewrite(source, removed, sink)
 
     def _open(self, shard: Shard, *, extensions: bool = False) -> AbstractContextManager[ParquetSource]:
         return opened(source_path(self.root, shard), self.run, extensions=extensions)
 
     def _mapping(self, source: ParquetSource) -> dict[Column, str]:
-        return map_columns([(field.name, field.type) for field in source.schema], self.overrides)
+        columns = [(field.name, field.type) for field in source.schema]
+        with_pictures = picture_column(source.schema) is not None
+        return map_columns(columns, self.overrides, with_pictures=with_pictures)
 
 
 class _Projection:
     """The columns to read, and the way from what Arrow reads to a RowBatch."""
 
-    def __init__(self, mapping: Mapping[Column, str], columns: frozenset[Column]) -> None:
+    def __init__(self, source: ParquetSource, mapping: Mapping[Column, str], columns: frozenset[Column]) -> None:
         self.wanted = {column: name for column, name in mapping.items() if column in columns}
         # With nothing to read Arrow would repeat the footer's count; one column makes it count rows.
-        self.names = frozenset(self.wanted.values()) or frozenset([next(iter(mapping.values()))])
+        self.names = frozenset(self.wanted.values()) or frozenset(
+            [next(iter(mapping.values()), source.schema.names[0])]
+        )
 
     def row_batch(self, batch: Any, first: int) -> RowBatch:
         with no_arrow_message():

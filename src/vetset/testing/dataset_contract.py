@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from vetset.ports import Dataset
+from vetset.ports import ByteSink, Dataset, Products
 from vetset.records import Column, RowBatch, Shard
 
 Value = bytes | int | float | None
@@ -63,6 +64,11 @@ class Collected:
         return b"".join(self.parts)
 
 
+def into(sink: ByteSink) -> Products:
+    """Products of which there is one, whose bytes go into the sink."""
+    return lambda _: nullcontext(sink)
+
+
 BATCH_ROWS = (1, 2, 3, 1000)
 
 
@@ -102,8 +108,8 @@ def check_writing(subject: Subject, rows: Sequence[Row], numbers: Iterable[int])
     removed = sorted(set(numbers))
     written = subject.write(rows, batch_rows=2)
     sink, again = Collected(), Collected()
-    count = written.dataset.write_without(written.shard, np.array(removed, np.int64), sink)
-    written.dataset.write_without(written.shard, np.array(removed, np.int64), again)
+    count = written.dataset.write_without(written.shard, np.array(removed, np.int64), into(sink))
+    written.dataset.write_without(written.shard, np.array(removed, np.int64), into(again))
     _expect(sink.data == again.data, "bytes of a second writing")
     _expect(count == len(rows) - len(removed), "rows written")
     left = [row for number, row in enumerate(rows) if number not in set(removed)]

@@ -1,0 +1,183 @@
+"""Samples of a webdataset tar: members that share a key, and the tar written again without some samples.
+
+In it: keys, samples in order of their first member, what a sample's JSON member records, and the cut.
+Not in it: headers (`members`), side files, rows (`webdataset`).
+Rules: a key is a name up to the first dot of its last part, as webdataset splits it; a file whose name has no dot is a
+sample by itself, so that no picture escapes; members of a key that comes again later belong to the same sample; what
+is no file belongs to the sample of its key too, and goes with it.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vetset.datasets.bytesink import BufferedSink
+from vetset.datasets.location import readable
+from vetset.datasets.members import BLOCK, Member, MemberKind, members
+from vetset.errors import ShardError, Trouble
+from vetset.ports import ByteSink
+
+#: Endings of picture files; what is decodable is decided by the sandbox, from the bytes.
+PICTURE_ENDINGS = frozenset(
+    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
+)
+#: First bytes of the formats that are decoded here: a picture under another name is one all the same.
+PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+MAX_JSON_BYTES = 1024 * 1024
+_COPY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True, repr=False)
+class Sample:
+    """The members of one key, in the order of the archive."""
+
+    key: bytes
+    members: list[Member] = field(default_factory=list)
+
+
+@dataclass(slots=True, repr=False)
+class Archive:
+    """A tar as its samples. `oddities` counts what is no regular file, repeated names, and what cannot be read."""
+
+    view: memoryview
+    samples: dict[bytes, Sample] = field(default_factory=dict)
+    oddities: Counter[str] = field(default_factory=Counter)
+    end: int = 0  # of the last member that could be read
+
+    def pictures(self, sample: Sample) -> Iterator[memoryview]:
+        """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
+        for member in sample.members:
+            body = self.view[member.data : member.data + member.size_bytes]
+            if member.kind in {MemberKind.FILE, MemberKind.TRUNCATED} and is_picture(member.name, body):
+                yield body
+
+    def json_of(self, sample: Sample) -> Mapping[str, Any]:
+        """What the sample's `.json` member records; nothing where there is none, or it is no object."""
+        for member in sample.members:
+            if (
+                member.kind is MemberKind.FILE
+                and ending(member.name) == b"json"
+                and member.size_bytes <= MAX_JSON_BYTES
+            ):
+                return _object(bytes(self.view[member.data : member.data + member.size_bytes]))
+        return {}
+
+    def text_of(self, sample: Sample, name: bytes) -> bytes | None:
+        """The bytes of a sample's member by its ending."""
+        for member in sample.members:
+            if member.kind is MemberKind.FILE and ending(member.name) == name and member.size_bytes <= MAX_JSON_BYTES:
+                return bytes(self.view[member.data : member.data + member.size_bytes])
+        return None
+
+
+def key_of(name: bytes) -> bytes:
+    """The key of a member: its folder and its name up to the first dot; the whole name where that is nothing."""
+    folder, slash, last = name.rpartition(b"/")
+    stem = last.partition(b".")[0]
+    return folder + slash + stem if stem else name
+
+
+def ending(name: bytes) -> bytes:
+    """What follows the last dot, in lower case."""
+    return name.rpartition(b"/")[2].rpartition(b".")[2].lower()
+
+
+def is_picture(name: bytes, body: memoryview) -> bool:
+    head = bytes(body[:12])
+    return (
+        ending(name) in PICTURE_ENDINGS or head.startswith(PICTURE_MAGIC) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
+    )
+
+
+def _object(text: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+@contextmanager
+def opened_tar(path: Path) -> Iterator[Archive]:
+    """A tar mapped into memory and walked once; nothing of it is copied but headers."""
+    with readable(), path.open("rb") as file:
+        size_bytes = path.stat().st_size
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size_bytes else None
+    if mapped is None:
+        yield Archive(memoryview(b""))
+        return
+    view = memoryview(mapped)
+    try:
+        yield archive_of(view)
+    finally:
+        _let_go(view, mapped)
+
+
+def _let_go(view: memoryview, mapped: mmap.mmap) -> None:
+    """Bodies handed out are views too; where one is still held, the mapping goes with the last of them."""
+    try:
+        view.release()
+        mapped.close()
+    except BufferError:
+        return
+
+
+def archive_of(view: memoryview) -> Archive:
+    """The samples of a tar. Raises ShardError where not even the first header can be read."""
+    archive = Archive(view)
+    names: set[bytes] = set()
+    for member in members(view):
+        if member.kind is MemberKind.DAMAGED and member.start == 0:
+            raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
+        if member.kind is not MemberKind.FILE:
+            archive.oddities[member.kind.value] += 1
+        if member.kind is MemberKind.DAMAGED:
+            return archive
+        archive.end = member.stop
+        if member.kind is MemberKind.GLOBAL_HEADER:
+            continue
+        archive.oddities["repeated_name"] += member.name in names
+        names.add(member.name)
+        archive.samples.setdefault(key_of(member.name), Sample(key_of(member.name))).members.append(member)
+    return archive
+
+
+def write_tar_without(archive: Archive, keys: Collection[bytes], sink: ByteSink) -> None:
+    """The tar less all members of the samples named; every other byte as it was, in place and order.
+
+    What follows the last readable member stays only if it is blank: bytes that nobody can read are nobody's to keep.
+    """
+    target = BufferedSink(sink)
+    gone = sorted((member.start, member.stop) for key in keys for member in archive.samples[key].members)
+    at = 0
+    for start, stop in gone:
+        _copy(archive.view, at, start, target)
+        at = max(at, stop)
+    _copy(archive.view, at, archive.end, target)
+    if _is_blank(archive.view, archive.end):
+        _copy(archive.view, archive.end, len(archive.view), target)
+    else:
+        target.write(bytes(2 * BLOCK))  # POSIX: an archive ends with two blank blocks
+    target.flush()
+
+
+def _is_blank(view: memoryview, start: int) -> bool:
+    pieces = (view[at : at + _COPY_BYTES] for at in range(start, len(view), _COPY_BYTES))
+    return all(piece == bytes(len(piece)) for piece in pieces)
+
+
+def _copy(view: memoryview, start: int, stop: int, target: BufferedSink) -> None:
+    for at in range(start, stop, _COPY_BYTES):
+        target.write(view[at : min(stop, at + _COPY_BYTES)])
+
+
+def in_order(archive: Archive) -> Sequence[Sample]:
+    """Samples by their first member."""
+    return list(archive.samples.values())
