@@ -139,6 +139,23 @@ class Decoder(Protocol):
         ...
 
 
+class FingerprintKind(Protocol):
+    """A kind of fingerprint that the user brings, by `module:Class`; none is shipped.
+
+    `compute` runs in the sandbox, on (height, width, 3) pixels, and answers `width_bytes` bytes or None for a picture
+    that it cannot judge. `distances` measures a query against keys (count, width_bytes); at most `radius` is near.
+    """
+
+    name: str
+    signal: Signal | None  # the lists it is compared with here; None: only to be sent
+    width_bytes: int
+    radius: int
+    may_be_sent_to: frozenset[str]  # names of platforms
+
+    def compute(self, pixels: npt.NDArray[np.uint8]) -> bytes | None: ...
+    def distances(self, keys: npt.NDArray[np.uint8], query: bytes) -> npt.NDArray[np.int64]: ...
+
+
 class HashList(Protocol):
     """A compiled list, opened. Never exported; entries are asked for one position at a time, for hits only."""
 

@@ -254,6 +254,18 @@ class Decoded:
     views: tuple[ViewPrint, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Fingerprints:
+    """A batch of pictures as fingerprints: all in the order of `rows`.
+
+    `digests` are of the stored bytes, (pictures, width) by signal; `decoded` what the sandbox answered.
+    """
+
+    rows: npt.NDArray[np.int64]
+    digests: Mapping[Signal, npt.NDArray[np.uint8]]
+    decoded: tuple[Decoded, ...]
+
+
 class MatchOutcome(StrEnum):
     """What becomes of a fingerprinted picture in match; the first that applies."""
 
@@ -337,6 +349,16 @@ class ListEntry:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """How a picture met a list's fingerprint: which view, in which orientation of eight, how far apart."""
+
+    distance: int  # bits for PDQ; whatever the kind measures in, for others
+    view: View
+    orientation: int = 0
+    quality: int = 0
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Match:
     """One reason why a row is a hit: which list, which signal, under which form, by which entry. Vault only."""
@@ -347,6 +369,7 @@ class Match:
     form: UrlForm | None
     key: Sealed[bytes]
     entry: ListEntry = field(default_factory=ListEntry)
+    near: Nearness | None = None  # how near the picture is, where it was matched by distance
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -354,7 +377,8 @@ class Address:
     """Where a row's picture lies or lay, and what was recorded of it. Only ever inside `Sealed`."""
 
     url: bytes | None
-    digests: Mapping[Signal, bytes]
+    digests: Mapping[Signal, bytes]  # as the dataset records them
+    computed: Mapping[Signal, bytes] = field(default_factory=dict)  # of the bytes in hand
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -29,7 +29,9 @@ from vetset.hashlists.csvfile import ColumnMap
 from vetset.hashlists.file import Format, read_sources
 from vetset.hashlists.gathering import BARE, Gathered
 from vetset.hashlists.layout import About, Layout, NotCanonical, Places, Shape, layout_of
+from vetset.hashlists.nearness import build_near, map_near
 from vetset.hashlists.sealing import DIGEST_BYTES, read_list, refuse_existing, write_list
+from vetset.ports import NearTable
 from vetset.records import WIDTH_BYTES, ListEntry, ListRef, Signal, UrlForm
 
 
@@ -94,8 +96,11 @@ def open_list(path: Path, identities: Sequence[str], *, today: date | None) -> i
     return memory
 
 
-def map_list(memory: int) -> CompiledList:
-    """The list in memory that `open_list` filled, shared with every other process that maps it."""
+def map_list(memory: int, near_memory: int | None = None) -> CompiledList:
+    """The list in memory that `open_list` filled, shared with every other process that maps it.
+
+    `near_memory` is what `near_memory_of` built from it, where pictures are compared by distance.
+    """
     try:
         mapped = mmap.mmap(memory, 0, prot=mmap.PROT_READ)
         mapped.madvise(mmap.MADV_DONTDUMP)  # a core dump holds no list
@@ -103,7 +108,15 @@ def map_list(memory: int) -> CompiledList:
         layout, start = layout_of(view[:-DIGEST_BYTES])
     except (OSError, ValueError, NotCanonical):
         raise Stop("the descriptor of a list holds none", hint="this is a fault of vetset: please report it") from None
-    return CompiledList(layout, view[start:-DIGEST_BYTES], view[-DIGEST_BYTES:].hex())
+    compiled = CompiledList(layout, view[start:-DIGEST_BYTES], view[-DIGEST_BYTES:].hex())
+    if near_memory is not None:
+        compiled.near_tables = map_near(near_memory, compiled.tables)
+    return compiled
+
+
+def near_memory_of(compiled: CompiledList, radius_bits: int) -> int | None:
+    """Builds what finds near keys within the radius into sealed memory; its descriptor, or None if there is no PDQ."""
+    return build_near(compiled.tables, radius_bits)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -127,6 +140,7 @@ class CompiledList:
     data: memoryview
     digest: str
     tables: Sequence[Table] = field(init=False)
+    near_tables: Mapping[int, NearTable] = field(init=False, default_factory=dict)
     _said: pa.RecordBatch | None = field(init=False, default=None)
     _starts: list[int] = field(init=False)
 

@@ -31,11 +31,14 @@ from vetset.kernels.digest import (
     key_at,
     recorded_digests,
 )
+from vetset.kernels.hamming import hamming_bytes, hamming_index, hamming_of, near, within_of
 from vetset.kernels.membership import (
     FILTER_BITS_PER_KEY,
     contains_of,
     filter_words,
     heads_of,
+    listed_key,
+    listed_keys,
     positions_in,
     sorted_keys,
 )
@@ -65,6 +68,9 @@ __all__ = [
     "digests_of_pictures",
     "entry_name_of",
     "filter_words",
+    "hamming_bytes",
+    "hamming_index",
+    "hamming_of",
     "heads_of",
     "hex_digest_of",
     "hit_at",
@@ -73,8 +79,11 @@ __all__ = [
     "keyed_hash",
     "keyed_hash_of",
     "keyed_hashes",
+    "listed_key",
+    "listed_keys",
     "luma_of",
     "name_of",
+    "near",
     "on_hosts",
     "one_of",
     "pdq",
@@ -88,5 +97,6 @@ __all__ = [
     "url_values",
     "whatwg_of",
     "with_words",
+    "within_of",
     "word_pattern",
 ]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from vetset.kernels.digest import Digests
 from vetset.ports import KeyTable
+from vetset.records import Sealed
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -97,3 +98,14 @@ def _walk(table: KeyTable, place: int, head: int, tail: bytes) -> int:
             return place
         place += 1
     return -1
+
+
+def listed_key(table: KeyTable, position: int) -> Sealed[bytes]:
+    """One key of a table, sealed."""
+    return Sealed(int(table.heads[position]).to_bytes(8, "big") + table.tails[position].tobytes())
+
+
+def listed_keys(table: KeyTable) -> U8:
+    """(count, width_bytes) all keys of a table, whole."""
+    heads = table.heads.astype(">u8").view(np.uint8).reshape(table.count, 8)
+    return np.concatenate([heads, table.tails], axis=1)

@@ -17,6 +17,7 @@ from vetset.records import URL_ALGORITHM, WIDTH_BYTES, ListEntry, ListRef, Signa
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
 Entries = Mapping[bytes, Sequence[ListEntry]]
 
@@ -35,6 +36,22 @@ class MemoryTable:
     @property
     def count(self) -> int:
         return len(self.heads)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class MemoryNear:
+    """Keys compared by distance one by one; the port `NearTable`."""
+
+    signal: Signal
+    keys: U8
+
+    @property
+    def count(self) -> int:
+        return len(self.keys)
+
+    def within(self, queries: U8, radius_bits: int) -> tuple[I64, I64, I64]:
+        """The definition: every query against every key."""
+        return kernels.within_of(self.keys, queries, radius_bits)
 
 
 def memory_table(
@@ -78,6 +95,14 @@ class MemoryList:
     @property
     def tables(self) -> Sequence[MemoryTable]:
         return self._tables
+
+    @property
+    def near_tables(self) -> Mapping[int, MemoryNear]:
+        return {
+            number: MemoryNear(table.signal, kernels.listed_keys(table))
+            for number, table in enumerate(self._tables)
+            if table.signal is Signal.PDQ
+        }
 
     def entries(self, table: int, position: int) -> Sequence[ListEntry]:
         """What the list says of a key; one ListEntry() if nothing."""

@@ -10,14 +10,27 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from vetset import kernels
 from vetset.cases import INITIAL
-from vetset.records import Address, Hit, ListEntry, Match, ScreenOutcome, Sealed, Shard, Signal, UrlForm
+from vetset.records import (
+    Address,
+    Hit,
+    ListEntry,
+    Match,
+    Nearness,
+    ScreenOutcome,
+    Sealed,
+    Shard,
+    Signal,
+    UrlForm,
+    View,
+)
 
 #: What a line of a hit holds besides what was noted of it.
-FIELDS = frozenset({"case", "state", "step", "shard", "row", "outcome", "url", "digests", "matches"})
+FIELDS = frozenset({"case", "state", "step", "shard", "row", "outcome", "url", "digests", "computed", "matches"})
 _TEXT, _BASE64 = "text", "base64"
 
 
@@ -93,12 +106,22 @@ def line_of(hit: Hit, step: str, shard: Shard, case_key: bytes) -> dict[str, obj
         "row": hit.row,
         "outcome": hit.outcome.value,
         "url": None if address.url is None else _text_or_base64(address.url),
-        "digests": {signal.value: digest.hex() for signal, digest in address.digests.items()},
+        "digests": _digest_lines(address.digests),
+        "computed": _digest_lines(address.computed),
         "matches": [_match_line(match) for match in hit.matches],
     }
 
 
+def _digest_lines(digests: Mapping[Signal, bytes]) -> dict[str, str]:
+    return {signal.value: digest.hex() for signal, digest in digests.items()}
+
+
+def _digests_from(lines: Mapping[str, str]) -> dict[Signal, bytes]:
+    return {Signal(name): bytes.fromhex(digest) for name, digest in lines.items()}
+
+
 def _match_line(match: Match) -> dict[str, object]:
+    near = match.near
     return {
         "list": match.list_name,
         "version": match.list_version,
@@ -108,18 +131,19 @@ def _match_line(match: Match) -> dict[str, object]:
         "entry": match.entry.entry_id,
         "category": match.entry.category,
         "source": match.entry.source,
+        "near": None if near is None else asdict(near),
     }
 
 
 def hit_from(line: Mapping[str, Any], shard_id: str) -> Hit:
     """The hit of a line. Raises KeyError, TypeError, ValueError or AttributeError if the line is damaged."""
     url = None if line["url"] is None else _bytes_of(line["url"])
-    digests = {Signal(name): bytes.fromhex(digest) for name, digest in line["digests"].items()}
+    digests, computed = _digests_from(line["digests"]), _digests_from(line.get("computed", {}))
     return Hit(
         shard_id=shard_id,
         row=int(line["row"]),
         outcome=ScreenOutcome(line["outcome"]),
-        address=Sealed(Address(url, digests)),
+        address=Sealed(Address(url, digests, computed)),
         matches=tuple(_match_from(match) for match in line["matches"]),
         noted={name: read(value) for name, value in line.items() if name not in FIELDS},
     )
@@ -133,4 +157,11 @@ def _match_from(line: Mapping[str, Any]) -> Match:
         form=None if line["form"] is None else UrlForm(line["form"]),
         key=Sealed(bytes.fromhex(line["key"])),
         entry=ListEntry(line["entry"], line["category"], line["source"]),
+        near=_nearness_from(line.get("near")),
     )
+
+
+def _nearness_from(line: Mapping[str, Any] | None) -> Nearness | None:
+    if line is None:
+        return None
+    return Nearness(int(line["distance"]), View(line["view"]), int(line["orientation"]), int(line["quality"]))
