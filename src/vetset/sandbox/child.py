@@ -7,6 +7,7 @@ unpickled, imported, saved, shown or printed after the first words; what goes wr
 
 from __future__ import annotations
 
+import contextlib
 import encodings.ascii
 import encodings.latin_1
 import encodings.utf_8
@@ -60,7 +61,7 @@ def main(plan: Mapping[str, Any]) -> NoReturn:
     eye = Eye(Looking(given.max_pixels, given.luma), kinds)
     eye.warm_up()
     with memoryview(mmap.mmap(given.arena_fd, given.arena_bytes, mmap.MAP_SHARED, mmap.PROT_READ)) as arena:
-        os.close(given.arena_fd)
+        keep_only(0, 1, 2, given.requests_fd, given.replies_fd)
         forbid_the_rest()
         level = confine(
             SandboxLevel(given.strongest),
@@ -138,6 +139,14 @@ class Eye:
             self.look(sample, Stored())
 
 
+def keep_only(*descriptors: int) -> None:
+    """Closes every other descriptor, also that which a mapping holds of its own."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in descriptors:
+            with contextlib.suppress(OSError):  # the one through which they were listed
+                os.close(int(name))
+
+
 # --- what a child may not do, before the kernel is asked to see to it ------------------------------------------------
 
 
@@ -171,4 +180,4 @@ def forbid_the_rest() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
     for attribute in ("save", "show", "tobitmap"):
         setattr(Image.Image, attribute, _Refused)
-    sys.meta_path[:] = [_NoFinder]  # type: ignore[list-item]
+    sys.meta_path[:] = [_NoFinder]

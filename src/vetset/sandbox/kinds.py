@@ -48,7 +48,7 @@ def _loaded(name: str) -> FingerprintKind | None:
     module, _, attribute = name.partition(":")
     try:
         kind: FingerprintKind = getattr(importlib.import_module(module), attribute)()
-        sound = isinstance(kind.name, str) and isinstance(kind.width_bytes, int) and callable(kind.compute)
+        sound = type(kind.name) is str and type(kind.width_bytes) is int and callable(kind.compute)
     except (ImportError, AttributeError, TypeError, ValueError, OSError, RuntimeError, SyntaxError):
         return None
     return kind if sound else None

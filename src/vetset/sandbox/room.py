@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Self
 
 from vetset.config import FingerprintSettings, SandboxSettings
 from vetset.errors import Stop
@@ -29,7 +30,7 @@ from vetset.sandbox.wire import MOST_VIEWS, Hello, Reply, Request
 #: A child is replaced after so many pictures, so that one that was taken over does not stay.
 PICTURES_OF_A_CHILD = 1000
 
-#: Requests that may be in flight: few enough that writing one never blocks (64 KiB of pipe), enough to keep a child busy.
+#: Requests in flight at most: few enough that writing one never blocks (64 KiB of pipe), and a child stays busy.
 _MOST_IN_FLIGHT = 256
 _ATTEMPTS = 2
 _STARTS = 3
@@ -54,7 +55,7 @@ class _Job:
 
 
 class Sandbox:
-    """A `ports.Decoder`. Started, used and closed in one thread, the main one: a child dies with the thread it is of."""
+    """A `ports.Decoder`. Used in the main thread only: a child dies with the thread that started it."""
 
     def __init__(
         self,
@@ -87,14 +88,14 @@ class Sandbox:
         self._since = 0.0  # when the oldest picture in flight came into the child's hands
         self._child: Child | None = None
         self._level = strongest
-        self._level = self._fresh().level
+        self._level = self._first().level
 
     @property
     def level(self) -> str:
         """What the child says it reached; the same for every child of a run."""
         return self._level.value
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -134,7 +135,7 @@ class Sandbox:
             job.settle(FingerprintOutcome.UNDECODABLE)
         return job.answer is not None
 
-    # --- to and from the child ----------------------------------------------------------------------------------------
+    # --- to and from the child ------------------------------------------------------------------------------------
 
     def _send(self, waiting: deque[_Job]) -> None:
         """Sends as much as there is room for."""
@@ -148,17 +149,14 @@ class Sandbox:
             offset = self._arena.place(body)
             if offset is None:
                 return
-            self._ask(waiting.popleft(), offset, len(body), waiting)
+            self._ask(waiting.popleft(), offset, len(body))
 
-    def _ask(self, job: _Job, offset: int, length: int, waiting: deque[_Job]) -> None:
+    def _ask(self, job: _Job, offset: int, length: int) -> None:
         if not self._in_flight:
             self._since = time.monotonic()
         self._in_flight.append(job)
         self._number = (self._number + 1) % (1 << 32)
-        try:
-            self._sound_child().ask(Request(self._number, offset, length, job.picture.stored))
-        except Died as death:
-            self._mourn(death, waiting)
+        self._sound_child().ask(Request(self._number, offset, length, job.picture.stored))
 
     def _hear(self, waiting: deque[_Job]) -> None:
         """Waits for the answer about the oldest picture in flight, or for the child's death."""
@@ -204,7 +202,7 @@ class Sandbox:
             waiting.appendleft(charged)
         self._bury()
 
-    # --- the child's coming and going ----------------------------------------------------------------------------------
+    # --- the child's coming and going -----------------------------------------------------------------------------
 
     def _sound_child(self) -> Child:
         if self._child is None:
@@ -218,15 +216,19 @@ class Sandbox:
         self._in_flight.clear()
         self._arena.free_all()
 
+    def _first(self) -> Hello:
+        """The first child; one with limits only where the filter does not let it decode its samples, if that may be."""
+        hello = self._start()
+        if hello is None and self._level.rank > SandboxLevel.LIMITS.rank and not self._required:
+            self._level = SandboxLevel.LIMITS
+        return hello or self._fresh()
+
     def _fresh(self) -> Hello:
-        """A new child, locked in. Where the filter kills it before its first words, one with limits only, if it may."""
+        """A new child, locked in as far as the first one was."""
         for _ in range(_STARTS):
             hello = self._start()
             if hello is not None:
                 return hello
-        if self._level.rank > SandboxLevel.LIMITS.rank and not self._required:
-            self._level = SandboxLevel.LIMITS
-            return self._fresh()
         raise Stop("cannot start a child to decode pictures in", hint=_HINT)
 
     def _start(self) -> Hello | None:
@@ -234,9 +236,7 @@ class Sandbox:
         try:
             child = Child(replace(self._plan, strongest=self._level.value), readable)
         except OSError as error:
-            raise Stop(
-                f"cannot start a child to decode pictures in: {os.strerror(error.errno or 0)}", hint=_HINT
-            ) from None
+            raise Stop(f"no child to decode pictures in: {os.strerror(error.errno or 0)}", hint=_HINT) from None
         finally:
             os.close(readable)
         try:

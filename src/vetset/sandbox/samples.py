@@ -1,7 +1,8 @@
 """Tiny files on which a child tries its decoders before its first picture: one of each format and path, plain colours.
 
-In it: eight by eight pixels of random colour as each encoder wrote them, and broken ones made from them. Not in it:
-anything that shows something. Rules: between them they reach every module that a decoder may load in the middle of its work.
+In it: eight by eight pixels of random colour as each encoder wrote them, and broken files made from them. Not in it:
+anything that shows something. Rules: between them they reach every module that a decoder may load in the middle of
+its work.
 """
 
 from __future__ import annotations

@@ -213,10 +213,10 @@ def _orientation(exif: bytes, xmp: bytes) -> int:
         block = Image.Exif()
         try:
             block.load(b"Exif\0\0" + exif)
-            value = block.get(ExifTags.Base.Orientation)
+            value = block.get(ExifTags.Base.Orientation, 1)
         except UNDECODABLE:
             value = None
-        if value in range(1, 9):
-            return int(value)
+        if isinstance(value, int) and value in range(1, 9):
+            return value
     match = _XMP_ORIENTATION.search(xmp)
     return int(match[1]) if match else 1
