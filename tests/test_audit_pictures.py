@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 from tests import picture_oracle as oracle
 from tests.driving import Place
 from vetset.testing.pictures import jpeg, mirrored, picture, turned
-from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 EDITS = (
     lambda pixels: jpeg(pixels, quality=92),

@@ -80,7 +80,9 @@ def test_bytes_that_are_not_the_recorded_ones_are_named_and_kept_for_comparison(
 
 def test_one_recorded_digest_that_differs_is_enough() -> None:
     recorded = {Signal.MD5: md5(b"now"), Signal.SHA256: hashlib.sha256(b"then").digest()}
-    result = fingerprint([a_picture(0, b"now", recorded, intact=True)], Table({b"now": FingerprintOutcome.FINGERPRINTED}))
+    result = fingerprint(
+        [a_picture(0, b"now", recorded, intact=True)], Table({b"now": FingerprintOutcome.FINGERPRINTED})
+    )
     assert result.tally == {"changed_content": 1}
 
 
@@ -103,4 +105,6 @@ def test_a_sandbox_that_answers_too_little_is_noticed() -> None:
 
     pictures = [a_picture(0, b"one"), a_picture(1, b"two")]
     with pytest.raises(ValueError, match="shorter"):
-        fingerprint(pictures, Short({b"one": FingerprintOutcome.FINGERPRINTED, b"two": FingerprintOutcome.FINGERPRINTED}))
+        fingerprint(
+            pictures, Short({b"one": FingerprintOutcome.FINGERPRINTED, b"two": FingerprintOutcome.FINGERPRINTED})
+        )

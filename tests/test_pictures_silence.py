@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 from tests import picture_oracle as oracle
 from tests.canaries import files_below, leaks
 from tests.driving import Place
 from tests.tools import needed
 from vetset.testing.pictures import jpeg, picture
-from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 CANARY = b"CANARY-c4n4ry-of-a-picture-0123456789abcdef"
 
@@ -61,7 +61,15 @@ def scene(tmp_path: Path) -> tuple[Place, list[str]]:
 def command(place: Place) -> list[str]:
     lists = [word for path in place.lists for word in ("--lists", str(path))]
     where = ["--out", str(place.run), "--clean", str(place.cleaned), "--workers", "2"]
-    return [str(Path(sys.executable).parent / "vetset"), "audit", str(place.dataset), "--reach", "local", *lists, *where]
+    return [
+        str(Path(sys.executable).parent / "vetset"),
+        "audit",
+        str(place.dataset),
+        "--reach",
+        "local",
+        *lists,
+        *where,
+    ]
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -251,7 +251,9 @@ def _plain_value(kind: Any, value: Any, where: str) -> Any:
         words = f"at least {least}" if most is None else f"from {least} to {most}"
         raise Stop(f"setting {where} should be {words}", hint="see docs/reference/settings.md")
     if where in _CHOICES and value not in _CHOICES[where]:
-        raise Stop(f"setting {where} should be one of {', '.join(_CHOICES[where])}", hint="see docs/reference/settings.md")
+        raise Stop(
+            f"setting {where} should be one of {', '.join(_CHOICES[where])}", hint="see docs/reference/settings.md"
+        )
     return value
 
 

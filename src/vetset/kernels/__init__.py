@@ -39,6 +39,7 @@ from vetset.kernels.membership import (
     positions_in,
     sorted_keys,
 )
+from vetset.kernels.pdq import ORIENTATIONS, PDQ_BYTES, VARIANTS, luma_of, pdq, pdq_of
 from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
@@ -46,7 +47,10 @@ __all__ = [
     "EMPTY_DIGESTS",
     "FILTER_BITS_PER_KEY",
     "FORM_OF",
+    "ORIENTATIONS",
+    "PDQ_BYTES",
     "PICTURE_DIGESTS",
+    "VARIANTS",
     "Digests",
     "above",
     "addresses",
@@ -69,9 +73,12 @@ __all__ = [
     "keyed_hash",
     "keyed_hash_of",
     "keyed_hashes",
+    "luma_of",
     "name_of",
     "on_hosts",
     "one_of",
+    "pdq",
+    "pdq_of",
     "positions_in",
     "raw_of",
     "recorded_digests",

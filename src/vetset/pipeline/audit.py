@@ -21,8 +21,8 @@ from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Failure, Ledger, Sink
 from vetset.pipeline import shard as work
-from vetset.ports import HashList, Runner, RunTask
 from vetset.pipeline.pictures import TROUBLES
+from vetset.ports import HashList, Runner, RunTask
 from vetset.records import (
     DIGEST_COLUMNS,
     URL_ALGORITHM,

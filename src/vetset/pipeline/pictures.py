@@ -9,7 +9,7 @@ rows were compared by their picture is noted beside the joins, and says nothing 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,7 +21,6 @@ from vetset.errors import ShardError, Trouble
 from vetset.ports import Dataset, Decoder, HashList
 from vetset.records import (
     Address,
-    Column,
     FingerprintOutcome,
     Hit,
     MatchOutcome,
@@ -128,7 +127,13 @@ SCHEMA = pa.schema(
 def table_of(result: Pictures) -> pa.Table:
     """Pictures compared by kind x list, pictures by outcome of fingerprint, too plain ones, and by resize mode."""
     lines = [
-        {"what": "compared", "name": what.column, "list": what.list_name, "signal": what.signal.value, "pictures": count}
+        {
+            "what": "compared",
+            "name": what.column,
+            "list": what.list_name,
+            "signal": what.signal.value,
+            "pictures": count,
+        }
         for what, count in sorted(result.comparisons.items(), key=lambda item: (item[0].column, item[0].list_name))
     ]
     facts = (("outcome", result.fingerprint), ("match", _in_clear(result.match)), ("resize_mode", result.modes))

@@ -54,7 +54,7 @@ def plant_pictures(dataset: Path, lists: Path, *, shards: int = 2, samples: int 
         source=_source(lists, listed, each),
         expected=expected,
         pictures=shards * samples,
-        edits={edit: shards * each for edit in EDITS},
+        edits=dict.fromkeys(EDITS, shards * each),
     )
 
 

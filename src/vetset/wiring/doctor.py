@@ -90,7 +90,11 @@ def examine(cpu_clock: CpuClock, sandbox_level: str, self_test_of_pictures: dict
 
 def versions() -> dict[str, str]:
     """vetset, the interpreter, and the libraries on whose answers results rest."""
-    known = {"vetset": __version__, "python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
+    known = {
+        "vetset": __version__,
+        "python": platform.python_version(),
+        "system": f"{sys.platform} {platform.machine()}",
+    }
     for name in _LIBRARIES:
         try:
             known[name] = version(name)
@@ -164,7 +168,9 @@ def _self_test() -> dict[str, bool]:
         for name, wanted in _ABC.items()
     }
     turned, quality = kernels.pdq(slopes(192))
-    results["pdq"] = quality == 100 and all(turned[place].tobytes().hex() == wanted for place, wanted in _SLOPES.items())
+    results["pdq"] = quality == 100 and all(
+        turned[place].tobytes().hex() == wanted for place, wanted in _SLOPES.items()
+    )
     keys = np.sort(np.frombuffer(turned.tobytes(), "V32")).view(np.uint8).reshape(-1, 32)
     _, _, distances = kernels.near(kernels.hamming_index(keys, 31), turned, 31)
     results["near search"] = int((distances == 0).sum()) == len(turned)
