@@ -70,8 +70,8 @@ def test_a_child_has_one_thread_few_descriptors_and_no_way_back() -> None:
     with sandbox() as room:
         pid = child_of(room)
         status, limits = status_of(pid), limits_of(pid)
-        descriptors = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
-        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in descriptors]
+        descriptors = sorted(Path(f"/proc/{pid}/fd").iterdir(), key=lambda entry: int(entry.name))
+        targets = [str(entry.readlink()) for entry in descriptors]
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     assert status["Threads"] == "1"
     assert status["NoNewPrivs"] == "1"

@@ -215,20 +215,24 @@ def test_the_child_dies_with_its_worker(tmp_path: Path) -> None:
     os.close(gone)
 
 
+def open_descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
 def test_nothing_is_left_open() -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with sandbox(pictures_of_a_child=2, kinds=named(sandboxes.Aborts)) as room:
         list(room.decode(with_trigger(7)))
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a_start_that_the_system_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with pytest.raises(Stop) as stopped:
         Sandbox(FingerprintSettings(), SandboxSettings())
     assert "No such file" in stopped.value.message
-    assert len(os.listdir("/proc/self/fd")) <= len(before) + 2  # the arena, until it is collected
+    assert len(open_descriptors()) <= len(before) + 2  # the arena, until it is collected
 
 
 def test_a_child_that_never_speaks_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -141,10 +142,10 @@ class Eye:
 
 def keep_only(*descriptors: int) -> None:
     """Closes every other descriptor, also that which a mapping holds of its own."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in descriptors:
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        if int(entry.name) not in descriptors:
             with contextlib.suppress(OSError):  # the one through which they were listed
-                os.close(int(name))
+                os.close(int(entry.name))
 
 
 # --- what a child may not do, before the kernel is asked to see to it ------------------------------------------------

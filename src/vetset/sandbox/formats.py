@@ -140,6 +140,28 @@ def embedded_jpegs(metadata: bytes, most: int) -> list[bytes]:
     return places
 
 
+# --- PNG ----------------------------------------------------------------------------------------------------------
+
+#: Chunks that say nothing of the pixels as they are read here, and that may be bombs.
+_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_XMP = b"XML:com.adobe.xmp\0\0"  # uncompressed, as it stands at the start of an iTXt chunk
+
+
+def without_text(body: bytes) -> bytes:
+    """A PNG file less its text and profiles, but for plain XMP. What is no row of chunks stays as it is."""
+    if not any(name in body for name in _TEXT):
+        return body
+    kept, at = [body[:8]], 8
+    while at + 12 <= len(body):
+        end = at + 12 + int.from_bytes(body[at : at + 4], "big")
+        if end > len(body):
+            break
+        if body[at + 4 : at + 8] not in _TEXT or body.startswith(_XMP, at + 8):
+            kept.append(body[at:end])
+        at = end
+    return b"".join([*kept, body[at:]])
+
+
 # --- animations ---------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin, Png
 
 from vetset.records import Stored, View
 from vetset.sandbox import geometry
-from vetset.sandbox.formats import Format, embedded_jpegs, format_of, further_jpegs, gif_frames, jpeg_of
+from vetset.sandbox.formats import Format, embedded_jpegs, format_of, further_jpegs, gif_frames, jpeg_of, without_text
 from vetset.sandbox.pixels import BLACK, WHITE, clipped_of, filled, is_transparent, rgb_of
 
 U8 = npt.NDArray[np.uint8]
@@ -142,7 +142,7 @@ def _opened(reader: type[ImageFile.ImageFile], body: bytes | memoryview, looking
 
 
 def _other(body: bytes | memoryview, kind: Format, stored: Stored, looking: Looking) -> Views:
-    image = _opened(_READERS[kind], body, looking)
+    image = _opened(_READERS[kind], without_text(bytes(body)) if kind is Format.PNG else body, looking)
     exif, xmp = _metadata(image)
     pixels = rgb_of(image)
     yield from _first(pixels, stored)
