@@ -45,6 +45,10 @@ class Unsupported(Exception):  # noqa: N818 - a fact about a file
     """No format that is decoded here."""
 
 
+class Damaged(Exception):  # noqa: N818 - a fact about a file
+    """No sound file, and yet some decoders make a picture of it: what they see has been given."""
+
+
 class TooLarge(Exception):  # noqa: N818 - a fact about a file
     """More pixels than may be decoded."""
 
@@ -93,7 +97,13 @@ def _unless_broken(view: View, decode: Callable[[], U8]) -> Views:
 
 def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
     heads = jpeg_of(body)
-    pixels = _jpeg_pixels(body, looking)
+    try:
+        pixels = _jpeg_pixels(body, looking)
+    except UNDECODABLE:
+        if heads.quick:
+            yield from _first(_quick(body, "RGB", strict=False), stored)
+            raise Damaged from None
+        raise
     yield from _first(pixels, stored)
     yield from _oriented(pixels, _orientation(heads.exif, heads.xmp))
     for start, end in heads.embedded[:_MOST_EMBEDDED]:
@@ -115,8 +125,9 @@ def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
     return _by_pillow(body, looking)
 
 
-def _quick(body: bytes | memoryview, colours: str) -> U8:
-    pixels: U8 = simplejpeg.decode_jpeg(body, colours)
+def _quick(body: bytes | memoryview, colours: str, *, strict: bool = True) -> U8:
+    """Not strict: what is missing is grey, as OpenCV and so img2dataset go on with a file that was cut short."""
+    pixels: U8 = simplejpeg.decode_jpeg(body, colours, strict=strict)
     return pixels[:, :, 0] if colours == "GRAY" else pixels
 
 
