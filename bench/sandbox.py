@@ -96,7 +96,8 @@ def table(rounds: int, most: int) -> Iterator[str]:
             yield f"| {name} JPEG | {way} | {seconds / len(repeated) * 1000:.2f} | {share:+.1%} |"
     names = ", ".join(f"{name} {version(name)}" for name in ("pillow", "simplejpeg", "numpy"))
     yield ""
-    yield f"Python {platform.python_version()}, {names}, native kernels {'yes' if native.LIB else 'no'}, {os.cpu_count()} cores."
+    kernels = "native" if native.LIB else "plain"
+    yield f"Python {platform.python_version()}, {names}, {kernels} kernels, {os.cpu_count()} cores."
 
 
 def main() -> None:

@@ -21,7 +21,16 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin, Png
 
 from vetset.records import Stored, View
 from vetset.sandbox import geometry
-from vetset.sandbox.formats import Format, embedded_jpegs, format_of, further_jpegs, gif_frames, jpeg_of, without_text
+from vetset.sandbox.formats import (
+    Format,
+    Jpeg,
+    embedded_jpegs,
+    format_of,
+    further_jpegs,
+    gif_frames,
+    jpeg_of,
+    without_text,
+)
 from vetset.sandbox.pixels import BLACK, WHITE, clipped_of, filled, is_transparent, rgb_of
 
 U8 = npt.NDArray[np.uint8]
@@ -98,7 +107,7 @@ def _unless_broken(view: View, decode: Callable[[], U8]) -> Views:
 def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
     heads = jpeg_of(body)
     try:
-        pixels = _jpeg_pixels(body, looking)
+        pixels = _pixels_of(body, heads, looking)
     except UNDECODABLE:
         if heads.quick:
             yield from _first(_quick(body, "RGB", strict=False), stored)
@@ -114,8 +123,11 @@ def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
 
 
 def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
+    return _pixels_of(body, jpeg_of(body), looking)
+
+
+def _pixels_of(body: bytes | memoryview, heads: Jpeg, looking: Looking) -> U8:
     """RGB as Pillow gives it, or luma; by the quick decoder where the two are known to agree."""
-    heads = jpeg_of(body)
     _must_fit(heads.width, heads.height, looking)
     if heads.quick:
         try:
