@@ -75,8 +75,8 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
     row = address.unseal()
     found = [Borne(Column.URL, Sealed(row.url))] if row.url else []
     for column, signal in DIGEST_COLUMNS.items():
-        known = {row.digests.get(signal), row.computed.get(signal)}  # as recorded, and of the bytes in hand
-        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS - {None}))  # type: ignore[type-var]
+        known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
+        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
     return found
 
 

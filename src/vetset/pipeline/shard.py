@@ -8,6 +8,7 @@ the books are balanced before the manifest is made.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,9 +22,9 @@ import pyarrow.parquet as pq
 
 from vetset.config import Rule
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Ledger, Manifest, Product, Sink
+from vetset.ledger import Ledger, Manifest, Product, ProductStream, Sink
 from vetset.pipeline import pictures
-from vetset.ports import Dataset, Decoder, HashList
+from vetset.ports import Dataset, Decoder, FingerprintKind, HashList
 from vetset.records import (
     Borne,
     Column,
@@ -73,7 +74,8 @@ class Room:
     keys: RunKeys
     settings: ShardSettings
     cleaned: Sink | None = None
-    decoder: Decoder | None = None  # only where pictures are looked into
+    decoder: Callable[[], Decoder] | None = None  # starts the sandbox when first asked; only where it may be needed
+    kinds: Sequence[FingerprintKind] = ()
 
 
 @dataclass(slots=True)
@@ -117,8 +119,8 @@ def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifes
         return None
     if task.stage != "index" and not (ledger.root / f"vault/{task.step}/{task.shard.id}.age").is_file():
         return None
-    if cleaned is not None and task.stage == "clean" and not _stands(cleaned, manifest.products[CLEANED]):
-        return None
+    if cleaned is not None and task.stage == "clean":
+        return manifest if all(_stands(cleaned, product) for product in manifest.products.values()) else None
     return manifest
 
 
@@ -169,7 +171,7 @@ def _put_table(room: Room, task: Task, table: pa.Table) -> dict[str, Product]:
 
 def _screen(room: Room, task: Task) -> _Made:
     shard = task.shard
-    source = digest_of_file(room.root / shard.path)
+    source = digest_of_files(room, shard)
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
     tally, parts = Tally(), screen.Screened(np.empty(0, np.uint8))
@@ -219,6 +221,16 @@ def balance(tally: Tally, rows: int) -> None:
         raise ShardError(Trouble.BOOKS, f"{rows} rows went in, {tally.rows()} outcomes came out")
 
 
+def digest_of_files(room: Room, shard: Shard) -> str:
+    """SHA-256 in hex of a shard's file, or where it is several files, over a line of digest and name for each."""
+    names = room.dataset.files(shard)
+    digests = [digest_of_file(room.root / name) for name in names]
+    if len(names) == 1:
+        return digests[0]
+    lines = "".join(f"{digest} {name}\n" for digest, name in zip(digests, names, strict=True))
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
 def digest_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     try:
@@ -237,13 +249,13 @@ def _match(room: Room, task: Task) -> _Made:
     if room.decoder is None:
         raise ShardError(Trouble.INTERNAL, "no sandbox to decode in")
     screened = _needed(room.ledger, "screen", shard)
-    found, hits = pictures.match_pictures(
-        room.dataset, room.decoder, room.lists, shard, screened.rows, room.settings.match
-    )
+    decoder = room.decoder()
+    looking = pictures.Looking(room.dataset, decoder, room.lists, room.settings.match, room.kinds)
+    found, hits = pictures.match_pictures(looking, shard, screened.rows)
     room.ledger.sink.put(compared_name(shard), found.compared.tobytes())
     room.ledger.note("match", shard.id, {"vault": room.vault.seal_hits("match", shard, hits, found.match)})
     products = _put_table(room, task, pictures.table_of(found))
-    materials = {"source": screened.materials["source"], "sandbox": room.decoder.level}
+    materials = {"source": screened.materials["source"], "sandbox": decoder.level}
     return _Made(screened.rows, pictures.shown(found), materials, products)
 
 
@@ -381,14 +393,12 @@ def _clean(room: Room, task: Task) -> _Made:
         screened.rows, **_removals(room, task), settings=clean.CleanSettings(room.settings.remove_held)
     )
     balance(result.tally, screened.rows)
-    if digest_of_file(room.root / shard.path) != screened.materials["source"]:
+    if digest_of_files(room, shard) != screened.materials["source"]:
         raise ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
-    product = _write_cleaned(room, cleaned, shard, result.onward)
+    products = _write_cleaned(room, cleaned, shard, result.onward)
     digest = room.vault.seal_hits("clean", shard, (), result.tally)
     room.ledger.note("clean", shard.id, {"vault": digest})
-    return _Made(
-        screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, {CLEANED: product}
-    )
+    return _Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, products)
 
 
 def _removals(room: Room, task: Task) -> dict[str, I64]:
@@ -413,12 +423,25 @@ def _policy_rows(room: Room, shard: Shard) -> I64:
     return np.concatenate(pieces)
 
 
-def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> Product:
+def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dict[str, Product]:
+    """Every file of the shard: as it is, or less what belongs to the rows removed."""
     if not len(removed):
-        return cleaned.copy(shard.path, room.root / shard.path)
-    with cleaned.product(shard.path) as sink:
-        room.dataset.write_without(shard, removed, sink)
-    return sink.product
+        return _named(cleaned.copy(name, room.root / name) for name in room.dataset.files(shard))
+    written: list[ProductStream] = []
+
+    @contextlib.contextmanager
+    def product(name: str) -> Iterator[ProductStream]:
+        with cleaned.product(name) as stream:
+            yield stream
+        written.append(stream)
+
+    room.dataset.write_without(shard, removed, product)
+    return _named(stream.product for stream in written)
+
+
+def _named(products: Iterable[Product]) -> dict[str, Product]:
+    """The shard's own file as `cleaned`, those beside it as `cleaned 1`, `cleaned 2`, ..."""
+    return {f"{CLEANED} {number}" if number else CLEANED: product for number, product in enumerate(products)}
 
 
 STEPS: Mapping[str, Callable[[Room, Task], _Made]] = {

@@ -207,9 +207,7 @@ def _by_kind(
                 found[place].extend(_reasons(hash_list, number, table.signal, position, key, nearness))
 
 
-def _nearest_of_kind(
-    kind: FingerprintKind, keys: U8, prints: Sequence[tuple[ViewPrint, bytes]]
-) -> dict[int, Nearness]:
+def _nearest_of_kind(kind: FingerprintKind, keys: U8, prints: Sequence[tuple[ViewPrint, bytes]]) -> dict[int, Nearness]:
     least: dict[int, Nearness] = {}
     for view, value in prints:
         distances = kind.distances(keys, value)
