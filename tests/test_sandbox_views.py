@@ -162,6 +162,15 @@ def test_a_turned_picture_is_seen_upright_too(kind: str, orientation: int) -> No
     assert (seen.pdq == upright).all()
 
 
+def test_a_jpeg_that_was_cut_short_is_no_picture_and_seen_all_the_same() -> None:
+    """Pillow refuses it, OpenCV does not: the outcome says the one, the view shows the other."""
+    body = encoded(CANARY, "JPEG", quality=90)
+    answers = decoded(body[: len(body) * 97 // 100], body[:200], body[:2])
+    assert outcomes(answers) == ["undecodable"] * 3
+    assert nearest(answers[0], WANTED) <= RADIUS_BITS
+    assert [len(answer.views) for answer in answers] == [1, 0, 0]
+
+
 def test_an_opaque_picture_with_an_alpha_channel_has_one_view() -> None:
     (answer,) = decoded(encoded(CANARY.convert("RGBA")))
     assert [view.view for view in answer.views] == [View.FIRST]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -88,7 +89,10 @@ class Sandbox:
         self._since = 0.0  # when the oldest picture in flight came into the child's hands
         self._child: Child | None = None
         self._level = strongest
-        self._level = self._first().level
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._level = self._first().level
+            undo.pop_all()
 
     @property
     def level(self) -> str:

@@ -21,7 +21,16 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin, Png
 
 from vetset.records import Stored, View
 from vetset.sandbox import geometry
-from vetset.sandbox.formats import Format, embedded_jpegs, format_of, further_jpegs, gif_frames, jpeg_of, without_text
+from vetset.sandbox.formats import (
+    Format,
+    Jpeg,
+    embedded_jpegs,
+    format_of,
+    further_jpegs,
+    gif_frames,
+    jpeg_of,
+    without_text,
+)
 from vetset.sandbox.pixels import BLACK, WHITE, clipped_of, filled, is_transparent, rgb_of
 
 U8 = npt.NDArray[np.uint8]
@@ -43,6 +52,10 @@ _LEAST_FRAME_PIXELS = 4096  # what a frame costs however small it is
 
 class Unsupported(Exception):  # noqa: N818 - a fact about a file
     """No format that is decoded here."""
+
+
+class Damaged(Exception):  # noqa: N818 - a fact about a file
+    """No sound file, and yet some decoders make a picture of it: what they see has been given."""
 
 
 class TooLarge(Exception):  # noqa: N818 - a fact about a file
@@ -93,7 +106,13 @@ def _unless_broken(view: View, decode: Callable[[], U8]) -> Views:
 
 def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
     heads = jpeg_of(body)
-    pixels = _jpeg_pixels(body, looking)
+    try:
+        pixels = _pixels_of(body, heads, looking)
+    except UNDECODABLE:
+        if heads.quick:
+            yield from _first(_quick(body, "RGB", strict=False), stored)
+            raise Damaged from None
+        raise
     yield from _first(pixels, stored)
     yield from _oriented(pixels, _orientation(heads.exif, heads.xmp))
     for start, end in heads.embedded[:_MOST_EMBEDDED]:
@@ -104,8 +123,11 @@ def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
 
 
 def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
+    return _pixels_of(body, jpeg_of(body), looking)
+
+
+def _pixels_of(body: bytes | memoryview, heads: Jpeg, looking: Looking) -> U8:
     """RGB as Pillow gives it, or luma; by the quick decoder where the two are known to agree."""
-    heads = jpeg_of(body)
     _must_fit(heads.width, heads.height, looking)
     if heads.quick:
         try:
@@ -115,8 +137,9 @@ def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
     return _by_pillow(body, looking)
 
 
-def _quick(body: bytes | memoryview, colours: str) -> U8:
-    pixels: U8 = simplejpeg.decode_jpeg(body, colours)
+def _quick(body: bytes | memoryview, colours: str, *, strict: bool = True) -> U8:
+    """Not strict: what is missing is grey, as OpenCV and so img2dataset go on with a file that was cut short."""
+    pixels: U8 = simplejpeg.decode_jpeg(body, colours, strict=strict)
     return pixels[:, :, 0] if colours == "GRAY" else pixels
 
 
