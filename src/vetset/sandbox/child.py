@@ -36,7 +36,7 @@ from vetset.sandbox.confinement import confine, die_with
 from vetset.sandbox.kinds import load_kinds
 from vetset.sandbox.level import SandboxLevel
 from vetset.sandbox.samples import BROKEN, SOUND
-from vetset.sandbox.views import UNDECODABLE, Damaged, Looking, TooLarge, Unsupported, views_of
+from vetset.sandbox.views import Damaged, Looking, TooLarge, Unsupported, views_of
 from vetset.sandbox.wire import (
     MOST_VIEWS,
     REQUEST_BYTES,
@@ -109,18 +109,16 @@ class Eye:
             return FingerprintOutcome.TOO_LARGE, prints
         except Exception:  # noqa: BLE001 - the boundary: a stranger's file must not end the child, and its words stay here
             return FingerprintOutcome.INTERNAL_ERROR, prints
-        return (FingerprintOutcome.FINGERPRINTED if prints else FingerprintOutcome.UNDECODABLE), prints
+        return FingerprintOutcome.FINGERPRINTED, prints
 
     def _print_views(self, body: bytes | memoryview, stored: Stored, prints: list[ViewPrint]) -> None:
         views = views_of(body, stored, self._looking)
         while len(prints) < MOST_VIEWS:
-            try:
-                view, pixels = next(views)
-            except StopIteration:
+            seen = next(views, None)
+            if seen is None:
                 return
-            except UNDECODABLE:
-                return
-            prints.append(self._print(view, pixels))
+            prints.append(self._print(*seen))
+            del seen
 
     def _print(self, view: View, pixels: U8) -> ViewPrint:
         values, quality = pdq(pixels)

@@ -55,7 +55,7 @@ class Unsupported(Exception):  # noqa: N818 - a fact about a file
 
 
 class Damaged(Exception):  # noqa: N818 - a fact about a file
-    """No sound file, and yet some decoders make a picture of it: what they see has been given."""
+    """No sound file. Where some decoders make a picture of it all the same, what they see has been given."""
 
 
 class TooLarge(Exception):  # noqa: N818 - a fact about a file
@@ -71,15 +71,25 @@ class Looking:
 
 
 def views_of(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
-    """The views of a file, the first one first; decoded one by one, as they are asked for."""
+    """The views of a file, the first one first; decoded one by one, as they are asked for.
+
+    Raises Unsupported, TooLarge or Damaged; what broke after a first view ends the views and is no error.
+    """
     Image.MAX_IMAGE_PIXELS = looking.max_pixels // 2  # Pillow refuses at twice that
     kind = format_of(body)
+    if kind is None:
+        raise Unsupported
+    given = False
     try:
-        if kind is None:
-            raise Unsupported
-        yield from _jpeg(body, stored, looking) if kind is Format.JPEG else _other(body, kind, stored, looking)
+        for seen in _jpeg(body, stored, looking) if kind is Format.JPEG else _other(body, kind, stored, looking):
+            given = True
+            yield seen
+            del seen  # a large picture leaves no room for two
     except Image.DecompressionBombError:
         raise TooLarge from None
+    except UNDECODABLE:
+        if not given:
+            raise Damaged from None
 
 
 def _first(pixels: U8, stored: Stored) -> Views:
@@ -169,13 +179,14 @@ def _other(body: bytes | memoryview, kind: Format, stored: Stored, looking: Look
     exif, xmp = _metadata(image)
     pixels = rgb_of(image)
     yield from _first(pixels, stored)
+    yield from _oriented(pixels, _orientation(exif, xmp))
+    del pixels  # a large picture leaves no room for two more
     clipped = clipped_of(image)
     if clipped is not None:
         yield from _first(clipped, stored)
     if is_transparent(image):
         yield View.ON_WHITE, filled(image, WHITE)
         yield View.ON_BLACK, filled(image, BLACK)
-    yield from _oriented(pixels, _orientation(exif, xmp))
     for part in embedded_jpegs(exif, _MOST_EMBEDDED):
         yield from _unless_broken(View.THUMBNAIL, lambda part=part: _jpeg_pixels(part, looking))  # type: ignore[misc]
     yield from _frames(image, _count(image, body, kind))
