@@ -109,7 +109,7 @@ def _cost(plan: _Plan, count: int) -> float:
     Real fingerprints in the order of `bit_order` bring one to three times as many keys as chance (bench/hamming.py).
     """
     return float(
-        sum(bands * _places(bits, radius) * (4 + _IN_A_ROW * 3 * count / 2**bits) for bands, bits, radius in plan)
+        sum(bands * _places(bits, radius) * (4 + _IN_A_ROW * 3 * count / (1 << bits)) for bands, bits, radius in plan)
     )
 
 
@@ -119,7 +119,7 @@ def _places(bits: int, radius: int) -> int:
 
 
 def _bytes_per_key(plan: _Plan, count: int) -> float:
-    tables = sum(bands * (4 * (2**bits + 1) + 4 * count) for bands, bits, _ in plan)
+    tables = sum(bands * 4 * ((1 << bits) + 1 + count) for bands, bits, _ in plan)
     return KEY_BYTES + tables / max(1, count)
 
 
@@ -172,7 +172,7 @@ def _laid_out(bands: tuple[Band, ...], count: int) -> list[int]:
     """Where the starts and the numbers of each band lie, in turn, and where the last ends."""
     places = [_AT_TABLES]
     for band in bands:
-        places.append(places[-1] + 4 * (2**band.bits + 1))
+        places.append(places[-1] + 4 * ((1 << band.bits) + 1))
         places.append(places[-1] + 4 * count)
     return places
 
