@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tarfile
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,7 @@ def test_names_and_bytes_are_those_of_the_standard_library(entries: list[tuple[s
 def test_members_follow_each_other_without_a_gap(entries: list[tuple[str, bytes]], kind: int) -> None:
     found = walked(tar_of(entries, kind))
     assert found[0].start == 0
-    assert all(one.stop == other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.stop == other.start for one, other in itertools.pairwise(found))
     assert all(item.start < item.data <= item.stop for item in found)
 
 
@@ -179,7 +180,7 @@ def extension(kind: bytes, body: bytes, *, claimed: int | None = None) -> bytes:
     ],
 )
 def test_a_hostile_extension_is_damage(head: bytes) -> None:
-    assert [item.kind for item in walked(head + tar_of([("a.jpg", b"a")]))][0] is MemberKind.DAMAGED
+    assert next(item.kind for item in walked(head + tar_of([("a.jpg", b"a")]))) is MemberKind.DAMAGED
 
 
 def test_a_concatenated_archive_is_read_on() -> None:
@@ -196,4 +197,4 @@ def test_any_damage_leaves_every_byte_in_one_place(data: st.DataObject) -> None:
         tar[data.draw(st.integers(0, len(tar) - 1))] = data.draw(st.integers(0, 255))
     found = walked(bytes(tar))
     assert all(0 <= item.start <= item.data <= item.data + item.size_bytes <= len(tar) for item in found)
-    assert all(one.stop <= other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.stop <= other.start for one, other in itertools.pairwise(found))

@@ -15,6 +15,8 @@ from tests.batches import CANARY, EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings,
 from vetset import kernels
 from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, ListEntry, Match, Sealed, Signal
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 KEY = b"k" * 32
 OTHER_KEY = b"o" * 32
 SPREADING = (Column.URL, *DIGEST_COLUMNS)
