@@ -124,7 +124,8 @@ def _quality(small: F32) -> int:
 def _matrix() -> F32:
     rows, columns = np.mgrid[1 : _BITS_SIDE + 1, 0:_SIDE]
     scale = np.float32(np.sqrt(2.0 / _SIDE))
-    return (np.float64(scale) * np.cos((np.pi / 2 / _SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    matrix: F32 = (np.float64(scale) * np.cos((np.pi / 2 / _SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    return matrix
 
 
 def _cosines(small: F32) -> F32:

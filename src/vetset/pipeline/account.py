@@ -14,7 +14,7 @@ from functools import cached_property
 from vetset import __version__, kernels
 from vetset.pipeline.audit import Audit
 from vetset.pipeline.pictures import merged
-from vetset.pipeline.shard import held_rows
+from vetset.pipeline.room import held_rows
 from vetset.records import (
     DIGEST_COLUMNS,
     CleanOutcome,

@@ -80,9 +80,9 @@ def _matched(looking: Looking, batch: Sequence[Picture], shard: Shard, result: P
         raise ShardError(Trouble.COUNTS_DISAGREE, "the shard holds pictures of more rows than it had when screened")
     printed = fingerprint(batch, looking.decoder)
     matched = match(printed.onward, looking.lists, looking.settings, shard_id=shard.id, kinds=looking.kinds)
-    for tally in (printed.tally, matched.tally):
-        if tally.rows() != len(batch):
-            raise ShardError(Trouble.BOOKS, f"{len(batch)} pictures went in, {tally.rows()} outcomes came out")
+    for rows in (printed.tally.rows(), matched.tally.rows() + matched.onward.not_compared):
+        if rows != len(batch):
+            raise ShardError(Trouble.BOOKS, f"{len(batch)} pictures went in, {rows} outcomes came out")
     result.fingerprint.update(printed.tally)
     result.match.update(matched.tally)
     result.comparisons.update(matched.onward.compared)

@@ -178,9 +178,14 @@ def _result(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iter
         )
     yield (
         f"Among them are {_of(direct['unique_urls'], 'different URL')} and "
-        f"{_of(direct['unique_digests'], 'different recorded digest')}: one picture may stand in many rows."
+        f"{_of(direct['unique_digests'], _kind_of_digest(published))}: one picture may stand in many rows."
     )
     yield "None of them is confirmed: this run sought no verdict, and a match is what a list says of a value."
+
+
+def _kind_of_digest(published: Published) -> str:
+    """Where pictures were looked into, digests of their bytes count beside the recorded ones."""
+    return "different recorded digest" if published["pictures"] is None else "different digest"
 
 
 def _further(published: Published) -> Iterator[str]:

@@ -136,8 +136,8 @@ def _spent(work: Callable[[], object], cpu_clock: CpuClock) -> float:
 def _works() -> dict[str, Callable[[], object]]:
     """Small pieces of work for each native kernel, on synthetic data."""
     urls = [f"https://pictures.example/{number:08x}/{number * 7919 % 65521}.jpg".encode() for number in range(20_000)]
-    batch = SealedBatch(pa.record_batch([pa.array(urls, pa.large_binary())], names=[Column.URL.value]))
-    values = Sealed(batch.unseal().column(0))
+    column = pa.array(urls, pa.large_binary())
+    batch, values = SealedBatch(pa.record_batch([column], names=[Column.URL.value])), Sealed(column)
     random = np.random.default_rng(1)
     listed = [row.tobytes() for row in random.integers(0, 256, (20_000, 16), np.uint8)]
     table = _Keys.of(np.frombuffer(b"".join(listed), np.uint8).reshape(-1, 16))

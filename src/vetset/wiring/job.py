@@ -19,7 +19,7 @@ from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
-from vetset.pipeline.shard import held_rows
+from vetset.pipeline.room import held_rows
 from vetset.records import ScreenOutcome
 from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.doctor import versions

@@ -24,7 +24,7 @@ from vetset.hashlists.compiled import CompiledList, map_list, near_memory_of, op
 from vetset.hashlists.seen import check_not_rolled_back, remember
 from vetset.ledger import Disk, Ledger, Sink, create_run
 from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher, incomplete_text
-from vetset.pipeline.shard import ShardSettings
+from vetset.pipeline.room import ShardSettings
 from vetset.records import ListRef, Reach, Signal
 from vetset.runners.local import forbid_dumps
 from vetset.stages.match import MatchSettings

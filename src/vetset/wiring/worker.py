@@ -24,7 +24,8 @@ from vetset.datasets.printable import printable
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.hashlists.compiled import map_list
 from vetset.ledger import Disk, Ledger, Sink
-from vetset.pipeline import shard as work
+from vetset.pipeline import room as work
+from vetset.pipeline.shard import do
 from vetset.ports import Decoder, FingerprintKind, Runner
 from vetset.records import Reach, Task, TaskReport
 from vetset.runners.local import Local
@@ -147,7 +148,7 @@ def run_task(task: Task) -> TaskReport:
     """The only function a runner calls. Known trouble becomes a report; the rest is the runner's shard boundary's."""
     started = time.monotonic()
     try:
-        report = work.do(_ROOM[-1], task)
+        report = do(_ROOM[-1], task)
     except SinkError as error:
         return TaskReport(task, stop=sink_words(error), hint=SINK_HINT)
     except ShardError as error:
