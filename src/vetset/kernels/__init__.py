@@ -44,6 +44,7 @@ from vetset.kernels.membership import (
 )
 from vetset.kernels.pdq import ORIENTATIONS, PDQ_BYTES, VARIANTS, luma_of, pdq, pdq_of
 from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
+from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "borne_by",
     "case_id_of",
     "contains_of",
+    "content_box",
     "contradicts",
     "digest_of",
     "digests_of",
@@ -86,6 +88,7 @@ __all__ = [
     "near",
     "on_hosts",
     "one_of",
+    "original_ratio",
     "pdq",
     "pdq_of",
     "positions_in",
