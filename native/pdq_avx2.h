@@ -1,5 +1,5 @@
 /* What pdq_lanes.h needs to be told for processors with AVX2: eight lanes. */
-#define TARGET __attribute__((target("avx2")))
+#define TARGET __attribute__((target("avx2,fma")))
 #define NAME(x) x##_avx2
 #define LANES 8
 
@@ -22,6 +22,13 @@ TARGET ALWAYS void transpose_avx2(__m256 *s) {
         s[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
         s[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
     }
+}
+
+/* a / b, rounded as a division is, by the reciprocal of b as it is rounded (Markstein 1990: the last step is exact as
+ * long as nothing underflows; b is a whole number, a a sum of grey levels). A third of a division's time. */
+TARGET ALWAYS __m256 divide_avx2(__m256 a, __m256 b, __m256 reciprocal) {
+    const __m256 near = _mm256_mul_ps(a, reciprocal);
+    return _mm256_fmadd_ps(_mm256_fnmadd_ps(near, b, a), reciprocal, near);
 }
 
 TARGET ALWAYS __m256 grey_avx2(const uint8_t *p) {

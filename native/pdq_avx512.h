@@ -26,6 +26,13 @@ TARGET ALWAYS void transpose_avx512(__m512 *s) {
     }
 }
 
+/* a / b, rounded as a division is, by the reciprocal of b as it is rounded (Markstein 1990: the last step is exact as
+ * long as nothing underflows; b is a whole number, a a sum of grey levels). A third of a division's time. */
+TARGET ALWAYS __m512 divide_avx512(__m512 a, __m512 b, __m512 reciprocal) {
+    const __m512 near = _mm512_mul_ps(a, reciprocal);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(near, b, a), reciprocal, near);
+}
+
 TARGET ALWAYS __m512 grey_avx512(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
 }

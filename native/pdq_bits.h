@@ -31,15 +31,28 @@ INLINE void cosines(float small[SIDE][SIDE], float out[BITS]) {
     }
 }
 
-/* Steps between neighbours, each rounded towards zero, in units of 90, at most 100. */
-INLINE int quality_of(float small[SIDE][SIDE]) {
-    int total = 0;
+static int capped(int total) { return total / 90 > 100 ? 100 : total / 90; }
+
+/* A step between neighbours, rounded towards zero; `near` counts those so near to a whole number that the margin could
+ * move them across it. */
+INLINE int step_of(float one, float other, float margin, int *near) {
+    const float step = fabsf((one - other) * 100 / 255);
+    const int whole = (int)step;
+    const float rest = step - (float)whole;
+    *near += (rest >= 1 - margin) | ((rest <= margin) & (whole != 0));
+    return whole;
+}
+
+/* Steps between neighbours in units of 90, at most 100. Answers whether no margin could change it. */
+INLINE int quality_of(float small[SIDE][SIDE], float margin, int *quality) {
+    int total = 0, near = 0;
     for (int i = 0; i < SIDE; i++) {
         const float *line = small[i], *below = small[i + 1 < SIDE ? i + 1 : i]; /* the last row has no step down: 0 */
-        for (int j = 0; j < SIDE - 1; j++) total += abs((int)((line[j] - line[j + 1]) * 100 / 255));
-        for (int j = 0; j < SIDE; j++) total += abs((int)((line[j] - below[j]) * 100 / 255));
+        for (int j = 0; j < SIDE - 1; j++) total += step_of(line[j], line[j + 1], margin, &near);
+        for (int j = 0; j < SIDE; j++) total += step_of(line[j], below[j], margin, &near);
     }
-    return total / 90 > 100 ? 100 : total / 90;
+    *quality = capped(total);
+    return capped(total - near) == capped(total + near);
 }
 
 /* Floats as whole numbers in the same order; both zeros are the same. */
@@ -72,20 +85,38 @@ INLINE void pack(const uint8_t above[BITS], uint8_t *out) {
     }
 }
 
-/* The bits of the picture turned and mirrored: signs of odd rows or columns, and a transposition. */
-INLINE void all_bits(const float plain[BITS], uint8_t *out) {
+INLINE int is_wide(const float values[BITS], const uint8_t above[BITS], const float margins[BITS]) {
+    float least = INFINITY, greatest = -INFINITY;
+    int count = 0; /* fewer than half where some are equal to the middle, and rounding could part them */
+    for (int k = 0; k < BITS; k++) {
+        count += above[k];
+        const float low = above[k] ? values[k] - margins[k] : INFINITY, high = above[k] ? -INFINITY : values[k] + margins[k];
+        least = low < least ? low : least;
+        greatest = high > greatest ? high : greatest;
+    }
+    return least > greatest && count == BITS / 2;
+}
+
+/* The bits of the picture turned and mirrored: signs of odd rows or columns, and a transposition. Answers whether no
+ * margin could move a coefficient across the middle: the least of those above, less its margin, lies above the greatest
+ * of the others, with its own. How the others lie among themselves is all the same. */
+INLINE int all_bits(const float plain[BITS], const float *margins, uint8_t *out) {
     static const uint8_t sign_of[ORIENTATIONS] = {0, 1, 3, 2, 2, 1, 0, 3}, turned[ORIENTATIONS] = {0, 1, 0, 1, 0, 0, 1, 1};
     uint8_t above[4][BITS], across[BITS];
+    int certain = 1;
     for (int sign = 0; sign < 4; sign++) {
         int32_t ranks[BITS];
+        float values[BITS];
         for (int k = 0; k < BITS; k++) {
             const int odd_row = k / LOW & 1, odd_column = k & 1;
             const int kept = sign == 0 || (sign == 1 && odd_column) || (sign == 2 && odd_row) ||
                              (sign == 3 && odd_row == odd_column);
-            ranks[k] = rank_of(kept ? plain[k] : -plain[k]);
+            values[k] = kept ? plain[k] : -plain[k];
+            ranks[k] = rank_of(values[k]);
         }
         const int32_t middle = middle_of(ranks);
         for (int k = 0; k < BITS; k++) above[sign][k] = ranks[k] > middle;
+        if (margins && certain) certain = is_wide(values, above[sign], margins);
     }
     for (int o = 0; o < ORIENTATIONS; o++) {
         const uint8_t *from = above[sign_of[o]];
@@ -96,4 +127,5 @@ INLINE void all_bits(const float plain[BITS], uint8_t *out) {
         }
         pack(from, out + o * BYTES);
     }
+    return certain;
 }

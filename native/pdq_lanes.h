@@ -8,18 +8,24 @@
  */
 
 typedef float NAME(Vector) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float NAME(Raw) __attribute__((vector_size(4 * LANES)));
+
 enum { NAME(STRIP) = GROUPS * LANES, NAME(SUMS_MASK) = 4 * LANES - 1 };
 
 #define Vector NAME(Vector)
 #define STRIP NAME(STRIP)
 #define SUMS_MASK NAME(SUMS_MASK)
 
+TARGET ALWAYS Vector NAME(over)(Vector a, Vector b, Vector reciprocal) {
+    return (Vector)NAME(divide)((NAME(Raw))a, (NAME(Raw))b, (NAME(Raw))reciprocal);
+}
+
 /* LANES pixels of luma as the reference has it: of RGB in double, summed from the left, and rounded once. The sum of
  * whole numbers, divided once in single precision, is the same for all of the 255,001 sums there are: none lies so near
  * to the middle of two floats that the error of the doubles (2^-45) could matter, and none is that middle. */
 TARGET ALWAYS Vector NAME(luma)(const uint8_t *pixels, int colours) {
     if (colours == 1) return (Vector)NAME(grey)(pixels);
-    return (Vector)NAME(thousandths)(pixels) / 1000.0f;
+    return NAME(over)((Vector)NAME(thousandths)(pixels), (Vector){0} + 1000.0f, (Vector){0} + 1.0f / 1000.0f);
 }
 
 /* A block of LANES columns of STRIP rows, transposed. */
@@ -51,15 +57,15 @@ TARGET static void NAME(stand_up_rest)(const Strip *strip, size_t x, size_t widt
 }
 
 /* LANES columns of sums become means in the first `rows` rows that `out` points at. */
-TARGET ALWAYS void NAME(lay_down)(const Vector *sums, Vector count, size_t rows,
-                                                                        float *const *out, size_t x) {
+TARGET ALWAYS void NAME(lay_down)(const Work *work, const Vector *sums, size_t rows, float *const *out, size_t x) {
+    const Vector count = *(const Vector *)(work->counts + x), reciprocal = *(const Vector *)(work->reciprocals + x);
     for (size_t g = 0; g < GROUPS; g++) {
         Vector square[LANES];
 #pragma GCC unroll 16
         for (size_t r = 0; r < LANES; r++) square[r] = sums[GROUPS * r + g];
         NAME(transpose)((void *)square);
         for (size_t r = 0; r < LANES && g * LANES + r < rows; r++)
-            *(Vector *)(out[g * LANES + r] + x) = square[r] / count;
+            *(Vector *)(out[g * LANES + r] + x) = NAME(over)(square[r], count, reciprocal);
     }
 }
 
@@ -93,6 +99,12 @@ TARGET ALWAYS void NAME(along)(const Work *work, const Strip *strip, size_t rows
         steps = x + to_block < end ? to_block : end - x;
         if (x < width && x % LANES == 0) {
             Vector *block = columns + GROUPS * (x & mask);
+            if (colours) {
+                /* The next strip comes on the way meanwhile, in its own order: 32 rows at once are too many to foresee. */
+                const size_t bytes = STRIP * LANES * (size_t)colours, from = x / LANES * bytes;
+                for (size_t line = from; line < from + bytes && line < strip->beyond; line += 64)
+                    __builtin_prefetch(strip->pixels + STRIP * strip->stride + line, 0, 2);
+            }
             if (!colours || x + LANES <= width) NAME(stand_up)(strip, x, rows, colours, block);
             else NAME(stand_up_rest)(strip, x, width, rows, colours, block);
         }
@@ -108,19 +120,25 @@ TARGET ALWAYS void NAME(along)(const Work *work, const Strip *strip, size_t rows
             }
         else
             for (; done < width && (done + LANES <= summed || summed == width); done += LANES)
-                NAME(lay_down)(sums + GROUPS * (done & SUMS_MASK), *(const Vector *)(work->counts + done), rows, out, done);
+                NAME(lay_down)(work, sums + GROUPS * (done & SUMS_MASK), rows, out, done);
     }
 }
 
 /* One step down: a row comes in or none, a row goes out or none, and the means are told or not. */
-TARGET static void NAME(step_down)(float *sums, const float *in, const float *gone, float count, size_t padded, float *out) {
+TARGET ALWAYS void NAME(step)(float *sums, const float *in, const float *gone, float count, size_t padded, float *out) {
+    const Vector counts = (Vector){0} + count, reciprocal = (Vector){0} + 1.0f / count;
     for (size_t x = 0; x < padded; x += LANES) {
         Vector sum = *(Vector *)(sums + x);
         if (in) sum += *(const Vector *)(in + x);
         if (gone) sum -= *(const Vector *)(gone + x);
         *(Vector *)(sums + x) = sum;
-        if (out) *(Vector *)(out + x) = sum / count;
+        if (out) *(Vector *)(out + x) = NAME(over)(sum, counts, reciprocal);
     }
+}
+
+TARGET static void NAME(step_down)(float *sums, const float *in, const float *gone, float count, size_t padded, float *out) {
+    if (in && gone && out) NAME(step)(sums, in, gone, count, padded, out);
+    else NAME(step)(sums, in, gone, count, padded, out);
 }
 
 /* The second pass along the rows of a strip that the first pass down has made. */
@@ -153,7 +171,9 @@ TARGET static size_t NAME(last_step)(const Work *work, size_t y, size_t told, fl
 
 /* The first pass along STRIP rows from `top` on, into the ring of rows. */
 TARGET static void NAME(first_strip)(const Work *work, const uint8_t *pixels, size_t top, size_t rows) {
-    const Strip strip = {.pixels = pixels + top * work->stride, .stride = work->stride};
+    const size_t after = top + STRIP < work->height ? work->height - top - STRIP : 0; /* rows of the next strip and on */
+    const Strip strip = {
+        .pixels = pixels + top * work->stride, .stride = work->stride, .beyond = after * work->stride};
     float *out[STRIP];
     for (size_t r = 0; r < rows; r++) out[r] = work->ring + (top + r) % work->ring_rows * work->padded;
     if (work->colours == 1) NAME(along)(work, &strip, rows, 1, out, NULL);

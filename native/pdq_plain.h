@@ -17,6 +17,11 @@ ALWAYS void transpose_plain(Four *square) {
     }
 }
 
+ALWAYS Four divide_plain(Four a, Four b, Four reciprocal) {
+    (void)reciprocal;
+    return a / b;
+}
+
 ALWAYS Four grey_plain(const uint8_t *p) { return (Four){p[0], p[1], p[2], p[3]}; }
 
 /* Sums of 299, 587 and 114 thousandths. */

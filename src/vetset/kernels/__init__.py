@@ -42,7 +42,16 @@ from vetset.kernels.membership import (
     positions_in,
     sorted_keys,
 )
-from vetset.kernels.pdq import ORIENTATIONS, PDQ_BYTES, VARIANTS, luma_of, pdq, pdq_of
+from vetset.kernels.pdq import (
+    ORIENTATIONS,
+    PDQ_BYTES,
+    PDQ_VARIANT_LUMA,
+    PDQ_VARIANT_RGB,
+    VARIANTS,
+    luma_of,
+    pdq,
+    pdq_of,
+)
 from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
 from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
@@ -53,6 +62,8 @@ __all__ = [
     "FORM_OF",
     "ORIENTATIONS",
     "PDQ_BYTES",
+    "PDQ_VARIANT_LUMA",
+    "PDQ_VARIANT_RGB",
     "PICTURE_DIGESTS",
     "VARIANTS",
     "Digests",

@@ -17,7 +17,9 @@ U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
 #: How the pixels were made that a PDQ was computed from; stamped on what rests on it.
-VARIANTS = ("rgb", "luma")
+PDQ_VARIANT_RGB = "rgb"
+PDQ_VARIANT_LUMA = "luma"
+VARIANTS = (PDQ_VARIANT_RGB, PDQ_VARIANT_LUMA)
 
 PDQ_BYTES = 32
 ORIENTATIONS = 8
@@ -123,7 +125,8 @@ def _quality(small: F32) -> int:
 def _matrix() -> F32:
     rows, columns = np.mgrid[1 : _BITS_SIDE + 1, 0:_SIDE]
     scale = np.float32(np.sqrt(2.0 / _SIDE))
-    return (np.float64(scale) * np.cos((np.pi / 2 / _SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    matrix: F32 = (np.float64(scale) * np.cos((np.pi / 2 / _SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    return matrix
 
 
 def _cosines(small: F32) -> F32:
