@@ -57,11 +57,10 @@ def make(wallpapers: Path, out: Path) -> None:
     paths = sources(wallpapers)
     rng = np.random.default_rng(3)
     order = np.sort(rng.integers(len(paths), size=COUNT))  # sorted: each wallpaper is decoded once
-    opened, source = None, None
+    opened, source = -1, Image.new("RGB", (1, 1))
     for number, place in enumerate(order):
         if opened != place:
             opened, source = place, Image.open(paths[place]).convert("RGB")
-        assert source is not None
         picture = grained(cropped(source, rng), rng)
         subsampling = 2 if rng.random() < 0.8 else 0
         progressive = bool(rng.random() < 0.1)

@@ -19,7 +19,7 @@ from typing import Any
 #: Function -> step, in the order of the table. A method is named by its class.
 STEPS = {
     "vetset.wiring.opening:open_list": "opening the lists (decrypting, digest)",
-    "vetset.pipeline.shard:digest_of_file": "SHA-256 of the source",
+    "vetset.pipeline.room:digest_of_file": "SHA-256 of the source",
     "vetset.datasets.parquet:Parquet.batches": "reading columns",
     "vetset.kernels:recorded_digests": "hex digests decoded",
     "vetset.kernels:url_values": "URL values and forms",
@@ -32,7 +32,7 @@ STEPS = {
     "vetset.datasets.parquet:Parquet.lookup": "expand: looking rows up",
     "vetset.vault.sealing:Vault.seal": "sealing and opening findings",
     "vetset.vault.sealing:Vault.hits": "sealing and opening findings",
-    "vetset.pipeline.shard:_write_cleaned": "writing the cleaned file",
+    "vetset.pipeline.cleaning:_write_cleaned": "writing the cleaned file",
     "vetset.ledger.sink:ProductStream.write": "writing and digesting products",
     "vetset.ledger.disk:Disk.sync": "writing and digesting products",
     "vetset.wiring.job:_concluded": "summary",

@@ -1,4 +1,156 @@
-/* Keyed hashes of columns (BLAKE2b). */
+/* Keyed hashes of a column: BLAKE2b of 8 bytes under a key (RFC 7693), eight values side by side.
+ *
+ * The block that holds the key is the same for all values, so it is compressed once. Values are not empty: an empty one
+ * would make the block of the key its last.
+ */
 #include "native.h"
+#include <stdlib.h>
 
-PyMethodDef bearing_methods[] = {{NULL, NULL, 0, NULL}};
+enum { LANES = 8, BLOCK = 128, ROUNDS = 12, WORDS = 16 };
+typedef uint64_t Wide __attribute__((vector_size(8 * LANES)));
+#define INLINE static inline __attribute__((always_inline))
+
+static const uint64_t START[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+                                  0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+static const uint8_t ORDER[10][WORDS] = {
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
+    {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
+    {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
+    {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
+    {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0}};
+
+#define RIGHT(x, n) ((x) >> (n) | (x) << (64 - (n)))
+#define MIX(a, b, c, d, x, y)                                                                                          \
+    a += b + (x), d = RIGHT(d ^ a, 32), c += d, b = RIGHT(b ^ c, 24);                                                  \
+    a += b + (y), d = RIGHT(d ^ a, 16), c += d, b = RIGHT(b ^ c, 63)
+
+INLINE void compress(Wide h[8], Wide m[WORDS], Wide bytes, Wide last) {
+    Wide v[WORDS];
+    for (int k = 0; k < 8; k++) v[k] = h[k];
+    for (int k = 0; k < 8; k++) v[k + 8] = (Wide){0} + START[k];
+    v[12] ^= bytes, v[14] ^= last;
+    for (int r = 0; r < ROUNDS; r++) {
+        const uint8_t *s = ORDER[r % 10];
+        MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);
+        MIX(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);
+        MIX(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);
+        MIX(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);
+        MIX(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);
+        MIX(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);
+        MIX(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);
+        MIX(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
+    }
+    for (int k = 0; k < 8; k++) h[k] ^= v[k] ^ v[k + 8];
+}
+
+typedef struct { const uint8_t *at; size_t left, row; uint64_t done; int busy; } Lane;
+
+/* The state behind the key's block, the same in every lane. */
+INLINE void keyed(const uint8_t *key, size_t key_bytes, uint64_t out[8]) {
+    uint8_t block[BLOCK] = {0};
+    Wide h[8], m[WORDS];
+    memcpy(block, key, key_bytes);
+    for (int k = 0; k < 8; k++) h[k] = (Wide){0} + START[k];
+    h[0] ^= 0x01010000 ^ (uint64_t)key_bytes << 8 ^ 8;
+    for (int w = 0; w < WORDS; w++) {
+        uint64_t word;
+        memcpy(&word, block + 8 * w, 8);
+        m[w] = (Wide){0} + word;
+    }
+    compress(h, m, (Wide){0} + BLOCK, (Wide){0});
+    for (int k = 0; k < 8; k++) out[k] = h[k][0];
+}
+
+INLINE void take_next(Lane *lane, const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count,
+                      size_t *next) {
+    while (*next < count && !mask[*next]) ++*next;
+    lane->busy = *next < count;
+    if (!lane->busy) return;
+    lane->row = (*next)++;
+    lane->at = data + offsets[lane->row];
+    lane->left = (size_t)(offsets[lane->row + 1] - offsets[lane->row]);
+    lane->done = BLOCK;
+}
+
+INLINE void hash_all(const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, const uint8_t *key,
+                     size_t key_bytes, uint64_t *out) {
+    uint64_t begun[8];
+    Lane lanes[LANES];
+    Wide h[8], m[WORDS], bytes = {0}, last = {0};
+    size_t next = 0, busy = 0;
+    keyed(key, key_bytes, begun);
+    for (int k = 0; k < 8; k++) h[k] = (Wide){0} + begun[k];
+    for (int l = 0; l < LANES; l++) take_next(lanes + l, offsets, data, mask, count, &next), busy += (size_t)lanes[l].busy;
+    while (busy) {
+        for (int l = 0; l < LANES; l++) {
+            Lane *lane = lanes + l;
+            uint64_t words[WORDS] = {0};
+            const size_t size = !lane->busy ? 0 : lane->left < BLOCK ? lane->left : BLOCK;
+            if (size == BLOCK) memcpy(words, lane->at, BLOCK);
+            else if (size) memcpy(words, lane->at, size);
+            for (int w = 0; w < WORDS; w++) m[w][l] = words[w];
+            lane->at += size, lane->left -= size, lane->done += size;
+            bytes[l] = lane->done, last[l] = lane->left ? 0 : ~(uint64_t)0;
+        }
+        compress(h, m, bytes, last);
+        for (int l = 0; l < LANES; l++) {
+            Lane *lane = lanes + l;
+            if (!lane->busy || lane->left) continue;
+            out[lane->row] = h[0][l] ? h[0][l] : 1; /* 0 means absent */
+            for (int k = 0; k < 8; k++) h[k][l] = begun[k];
+            take_next(lane, offsets, data, mask, count, &next);
+            if (!lane->busy) busy--, lane->left = 0, lane->at = data;
+        }
+    }
+}
+
+#define ARGUMENTS                                                                                                      \
+    const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, const uint8_t *key,                \
+        size_t key_bytes, uint64_t *out
+static void hash_plain(ARGUMENTS) { hash_all(offsets, data, mask, count, key, key_bytes, out); }
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void hash_avx2(ARGUMENTS) { hash_all(offsets, data, mask, count, key, key_bytes, out); }
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void hash_avx512(ARGUMENTS) {
+    hash_all(offsets, data, mask, count, key, key_bytes, out);
+}
+#endif
+
+/* out[i]: the keyed hash of value i where the mask is set; the rest is left as it is. Values under the mask are not empty. */
+void vetset_keyed_hashes(ARGUMENTS) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        hash_avx512(offsets, data, mask, count, key, key_bytes, out);
+    else if (__builtin_cpu_supports("avx2")) hash_avx2(offsets, data, mask, count, key, key_bytes, out);
+    else
+#endif
+        hash_plain(offsets, data, mask, count, key, key_bytes, out);
+}
+
+#ifndef VETSET_FUZZ
+int vetset_column_holds(const int64_t *offsets, size_t offsets_count, size_t data_bytes, size_t first, size_t count);
+
+static PyObject *keyed_hashes(PyObject *module, PyObject *args) {
+    (void)module;
+    Py_buffer offsets, data, mask, key, out;
+    Py_ssize_t first;
+    if (!PyArg_ParseTuple(args, "y*y*ny*y*w*", &offsets, &data, &first, &mask, &key, &out)) return NULL;
+    const size_t count = (size_t)mask.len;
+    int sound = first >= 0 && key.len > 0 && key.len <= 64 && (size_t)out.len == count * 8 &&
+                vetset_column_holds(offsets.buf, (size_t)offsets.len / 8, (size_t)data.len, (size_t)first, count);
+    const int64_t *at = (const int64_t *)offsets.buf + (first > 0 ? first : 0);
+    for (size_t i = 0; sound && i < count; i++) sound = !((const uint8_t *)mask.buf)[i] || at[i + 1] > at[i];
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        vetset_keyed_hashes(at, data.buf, mask.buf, count, key.buf, (size_t)key.len, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&offsets), PyBuffer_Release(&data), PyBuffer_Release(&mask), PyBuffer_Release(&key), PyBuffer_Release(&out);
+    if (!sound) return PyErr_Format(PyExc_ValueError, "the column's buffers disagree");
+    Py_RETURN_NONE;
+}
+
+PyMethodDef bearing_methods[] = {
+    {"keyed_hashes", keyed_hashes, METH_VARARGS, "keyed_hashes(offsets, data, first, mask, key, out)."},
+    {NULL, NULL, 0, NULL},
+};
+#endif

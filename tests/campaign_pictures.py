@@ -14,6 +14,7 @@ import random
 import resource
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -61,7 +62,22 @@ def mutated(number: int, sound: list[bytes], broken: list[bytes]) -> bytes:
         _mutate(body, chance, sound)
     if chance.random() < 0.9:  # else most would end at the first bytes
         body[:12] = head
-    return bytes(body)
+    return _with_sums(bytes(body)) if chance.random() < 0.7 else bytes(body)
+
+
+def _with_sums(body: bytes) -> bytes:
+    """A PNG with its checks made right again, so that what was changed reaches the decoder."""
+    if not body.startswith(b"\x89PNG"):
+        return body
+    whole, at = [body[:8]], 8
+    while at + 12 <= len(body):
+        length = int.from_bytes(body[at : at + 4], "big")
+        if at + 12 + length > len(body):
+            break
+        checked = body[at + 4 : at + 8 + length]
+        whole += [body[at : at + 4], checked, zlib.crc32(checked).to_bytes(4, "big")]
+        at += 12 + length
+    return b"".join([*whole, body[at:]])
 
 
 def _mutate(body: bytearray, chance: random.Random, bodies: list[bytes]) -> None:

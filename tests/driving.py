@@ -24,7 +24,7 @@ from vetset.wiring.job import Result, audit
 from vetset.wiring.opening import Request
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-SIGNAL_ORDER = ("md5", "sha1", "sha256", "url", "url_md5", "url_sha1", "url_sha256")
+SIGNAL_ORDER = ("md5", "sha1", "sha256", "pdq", "url", "url_md5", "url_sha1", "url_sha256")
 
 
 class Silent:

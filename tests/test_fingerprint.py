@@ -104,7 +104,7 @@ def test_a_sandbox_that_answers_too_little_is_noticed() -> None:
             yield from list(super().decode(pictures))[:-1]
 
     pictures = [a_picture(0, b"one"), a_picture(1, b"two")]
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         fingerprint(
             pictures, Short({b"one": FingerprintOutcome.FINGERPRINTED, b"two": FingerprintOutcome.FINGERPRINTED})
         )

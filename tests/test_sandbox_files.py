@@ -4,8 +4,10 @@ same PDQ as the reference on Pillow's pixels, and nothing of a picture is writte
 
 from __future__ import annotations
 
+import ast
 import io
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +83,25 @@ def test_the_quick_decoder_gives_pillows_pixels(options: dict[str, int]) -> None
         assert (_jpeg_pixels(body, Looking()) == _by_pillow(body, Looking())).all()
 
 
+def test_the_sandbox_knows_no_neighbour() -> None:
+    """Neither what reads datasets nor what holds keys and lists: what a child loads is only what it needs."""
+    known = {
+        "vetset",
+        "vetset.config",
+        "vetset.errors",
+        "vetset.records",
+        "vetset.ports",
+        "vetset.kernels",
+        "vetset.sandbox",
+    }
+    for path in sorted((Path(__file__).parent.parent / "src" / "vetset" / "sandbox").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            ours = {".".join(name.split(".")[:2]) for name in names if name.split(".")[0] == "vetset"}
+            assert ours <= known, path.name
+
+
 def test_a_wrong_name_changes_nothing() -> None:
     """There is no name: bodies alone cross to the child. This holds the interface to it."""
     from vetset.sandbox.wire import Request
@@ -99,6 +120,7 @@ with sandbox() as room:
 """
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_nothing_of_a_picture_is_written_to_a_file(tmp_path: Path) -> None:
     """strace over worker and children: no file is opened for writing, and no call that writes holds a body's bytes."""
     record = tmp_path / "calls"

@@ -94,6 +94,11 @@ def settings_page() -> str:
     ]
     tables: list[tuple[str, Any]] = [
         ("[audit]", config.AuditSettings),
+        ("[pictures]", config.PictureSettings),
+        ("[fingerprint]", config.FingerprintSettings),
+        ("[match]", config.MatchSettings),
+        ("[lists.NAME]", config.ListSettings),
+        ("[sandbox]", config.SandboxSettings),
         ("[run]", config.RunSettings),
         ("[policy]", config.PolicySettings),
         ("[[policy.rules]]", config.Rule),
@@ -124,7 +129,8 @@ def rule_words(rule: config.Rule) -> str:
 
 def outcomes_page() -> str:
     text = [f"{HEAD}# Outcomes\n\nEach stage gives every row exactly one outcome, the first that applies.\n"]
-    for enum in (records.ScreenOutcome, records.CleanOutcome, errors.Trouble):
+    enums = (records.ScreenOutcome, records.FingerprintOutcome, records.MatchOutcome, records.CleanOutcome)
+    for enum in (*enums, errors.Trouble):
         text.append(f"## {enum.__name__}\n\n{inspect.cleandoc(enum.__doc__ or '')}\n")
         text.append(", ".join(f"`{member.value}`" for member in enum) + "\n")
     statuses = {name: value for name, value in vars(errors.ExitStatus).items() if name.isupper()}

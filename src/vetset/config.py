@@ -44,7 +44,7 @@ class FingerprintSettings:
 
     variant: str = "rgb"  # rgb: exact, as PDQ's reference; luma: quicker, up to 4 bits off, never cleaned by
     kinds: tuple[str, ...] = ()  # optional kinds as module:Class, from a library that you hold a licence for
-    max_pixels: int = 100_000_000  # a larger picture is too_large
+    max_pixels: int = 64_000_000  # a larger picture is too_large; more needs more [sandbox] memory_bytes
     max_bytes: int = 256 * 1024 * 1024  # so is a larger file
 
 
@@ -68,7 +68,7 @@ class SandboxSettings:
     """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
 
     required: bool = False  # refuse to decode where the system cannot confine them (no seccomp)
-    timeout_seconds: int = 10  # for one picture; then its child is killed
+    timeout_seconds: int = 30  # for one picture; then its child is killed
     memory_bytes: int = 1024 * 1024 * 1024  # beyond what a child needs before its first picture
 
 

@@ -59,7 +59,9 @@ def build_near(tables: Sequence[KeyTable], radius_bits: int) -> int | None:
         os.close(memory)
 
 
-def _fill(memory: int, total: int, tables: Mapping[int, KeyTable], lengths: Mapping[int, int], radius_bits: int) -> None:
+def _fill(
+    memory: int, total: int, tables: Mapping[int, KeyTable], lengths: Mapping[int, int], radius_bits: int
+) -> None:
     with mmap.mmap(memory, total) as mapped:
         at = 0
         for number, table in tables.items():

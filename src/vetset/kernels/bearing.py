@@ -6,12 +6,14 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from vetset.kernels.digest import EMPTY_DIGESTS, hex_digest_of, recorded_digests
+from vetset.kernels import native
+from vetset.kernels.digest import EMPTY_DIGESTS, Digests, hex_digest_of, recorded_digests
 from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Hit, Match, Sealed, SealedBatch, Signal
 
 U64 = npt.NDArray[np.uint64]
@@ -30,6 +32,8 @@ def case_id_of(shard_id: str, row: int, key: bytes) -> str:
 
 def keyed_hashes(batch: SealedBatch, column: Column, key: bytes) -> U64:
     """(rows,) of `keyed_hash_of` for values that may spread: not null, not empty, no digest of nothing; else 0."""
+    if native.LIB is not None and batch.rows:
+        return _quick_hashes(native.LIB, batch, column, key)
     values, bearing = _bearable(batch, column)
     begun = hashlib.blake2b(key=key, digest_size=8).copy  # a copy costs less than reading key and size anew
     made = []
@@ -42,6 +46,31 @@ def keyed_hashes(batch: SealedBatch, column: Column, key: bytes) -> U64:
     return hashes
 
 
+def _quick_hashes(lib: ModuleType, batch: SealedBatch, column: Column, key: bytes) -> U64:
+    hashes = np.zeros(batch.rows, np.uint64)
+    if column in DIGEST_COLUMNS:
+        digests = recorded_digests(batch, column)
+        width_bytes = digests.data.shape[1]
+        offsets = np.arange(batch.rows + 1, dtype=np.int64) * width_bytes
+        lib.keyed_hashes(offsets, digests.data, 0, _not_of_nothing(digests), key, hashes)
+        return hashes
+    array = batch.unseal().column(column.value)
+    filled = pc.fill_null(pc.greater(pc.binary_length(array), 0), False).to_numpy(zero_copy_only=False)
+    _, offsets, values = array.buffers()
+    lib.keyed_hashes(offsets, values or b"", array.offset, filled, key, hashes)
+    return hashes
+
+
+def _not_of_nothing(digests: Digests) -> npt.NDArray[np.bool_]:
+    """Rows with a digest that is not that of no bytes."""
+    width_bytes = digests.data.shape[1]
+    bearing = digests.present.copy()
+    for nothing in EMPTY_DIGESTS:
+        if len(nothing) == width_bytes:
+            bearing &= (digests.data != np.frombuffer(nothing, np.uint8)).any(axis=1)
+    return bearing
+
+
 def _bearable(batch: SealedBatch, column: Column) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
     """The values of a column that may spread, and the mask of their rows."""
     if column not in DIGEST_COLUMNS:
@@ -50,10 +79,7 @@ def _bearable(batch: SealedBatch, column: Column) -> tuple[list[bytes], npt.NDAr
         return array.filter(filled).to_pylist(), filled.to_numpy(zero_copy_only=False)
     digests = recorded_digests(batch, column)
     width_bytes = digests.data.shape[1]
-    bearing = digests.present.copy()
-    for nothing in EMPTY_DIGESTS:
-        if len(nothing) == width_bytes:
-            bearing &= (digests.data != np.frombuffer(nothing, np.uint8)).any(axis=1)
+    bearing = _not_of_nothing(digests)
     flat = digests.data[bearing].tobytes()
     return [flat[start : start + width_bytes] for start in range(0, len(flat), width_bytes)], bearing
 
@@ -75,8 +101,8 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
     row = address.unseal()
     found = [Borne(Column.URL, Sealed(row.url))] if row.url else []
     for column, signal in DIGEST_COLUMNS.items():
-        known = {row.digests.get(signal), row.computed.get(signal)}  # as recorded, and of the bytes in hand
-        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS - {None}))  # type: ignore[type-var]
+        known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
+        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
     return found
 
 

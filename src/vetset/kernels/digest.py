@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Column, Sealed, SealedBatch
+from vetset.kernels import native
+from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Column, Sealed, SealedBatch, Signal
 
-_Hash = Callable[[bytes], Any]
+_Hash = Callable[[bytes | memoryview], Any]
 try:
     # CPython's own MD5: for values as short as these it takes half the time of OpenSSL's, which sets up more for each.
     from _md5 import md5 as _md5  # type: ignore[import-not-found]
@@ -75,6 +77,8 @@ def recorded_digests(batch: SealedBatch, column: Column) -> Digests:
     """The digests that a column records, as `hex_digest_of` defines them."""
     width_bytes = WIDTH_BYTES[DIGEST_COLUMNS[column]]
     array = batch.unseal().column(column.value)
+    if native.LIB is not None and len(array):
+        return _unhexed(native.LIB, array, width_bytes)
     lengths = pc.fill_null(pc.binary_length(array), 0).to_numpy()
     right = lengths == 2 * width_bytes
     data, present = _of_hex_digits(array.filter(pa.array(right)), width_bytes)
@@ -82,6 +86,22 @@ def recorded_digests(batch: SealedBatch, column: Column) -> Digests:
         data, present = _spread(data, right), _spread(present, right)
         _add_unusual(array, (lengths > 0) & ~right, data, present)
     return Digests(data, present, int((lengths > 0).sum()) - int(present.sum()))
+
+
+def _unhexed(lib: ModuleType, array: Any, width_bytes: int) -> Digests:
+    """The same natively; values that are neither a digest as it stands nor empty are looked at one by one."""
+    _, offsets, characters = array.buffers()
+    marks, data = np.zeros(len(array), np.uint8), np.zeros((len(array), width_bytes), np.uint8)
+    lib.column_unhex(offsets, characters or b"", array.offset, marks, data)
+    present, unusual = marks == 1, marks == 2  # noqa: PLR2004 - native/digest.c names the marks
+    if array.null_count:  # what lies under a null is nobody's value
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        present, unusual = present & valid, unusual & valid
+        data[~present] = 0
+    filled = int(present.sum() + unusual.sum())
+    if unusual.any():
+        _add_unusual(array, unusual, data, present)
+    return Digests(data, present, filled - int(present.sum()))
 
 
 def _of_hex_digits(array: Any, width_bytes: int) -> tuple[U8, Mask]:
@@ -137,6 +157,8 @@ def digests_of(
     """
     array = values.unseal()
     present = array.is_valid().to_numpy(zero_copy_only=False)
+    if native.LIB is not None and algorithm in _NATIVE and len(array):
+        return Digests(_quickly(native.LIB, array, algorithm, width_bytes, present, known), present)
     if known is None:
         return Digests(_spread(_made(array.drop_null(), algorithm, width_bytes), present), present)
     same = pc.fill_null(pc.equal(array, known[0].unseal()), False).to_numpy(zero_copy_only=False)
@@ -144,6 +166,44 @@ def digests_of(
     data = np.where(same[:, None], known[1].data, np.uint8(0))
     data[fresh] = _made(array.filter(pa.array(fresh)), algorithm, width_bytes)
     return Digests(data, present)
+
+
+#: Digests that the native module makes; the rest is as quick by the standard library.
+_NATIVE = frozenset({"md5", "sha256"})
+
+
+def _quickly(
+    lib: ModuleType,
+    array: Any,
+    algorithm: str,
+    width_bytes: int,
+    present: Mask,
+    known: tuple[Sealed[Any], Digests] | None,
+) -> U8:
+    data = np.zeros((len(array), width_bytes), np.uint8)
+    fresh = present
+    if known is not None:
+        same = pc.fill_null(pc.equal(array, known[0].unseal()), False).to_numpy(zero_copy_only=False)
+        data[same] = known[1].data[same]
+        fresh = present & ~same
+    _, offsets, values = array.buffers()
+    lib.column_digests(algorithm, offsets, values or b"", array.offset, fresh, data)
+    return data
+
+
+def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U8]:
+    """(bodies, width_bytes) md5, sha1 and sha256 of each."""
+    return {signal: _of_bodies(bodies, signal) for signal in DIGEST_COLUMNS.values()}
+
+
+def _of_bodies(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
+    digests = np.empty((len(bodies), WIDTH_BYTES[signal]), np.uint8)
+    if native.LIB is not None and signal is Signal.MD5:  # one body's sha is as quick by the standard library
+        native.LIB.body_digests(signal.value, bodies, digests)
+        return digests
+    for place, body in enumerate(bodies):
+        digests[place] = np.frombuffer(_QUICK_DIGEST[signal.value](body).digest(), np.uint8)
+    return digests
 
 
 def _made(array: Any, algorithm: str, width_bytes: int) -> U8:

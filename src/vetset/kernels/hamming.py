@@ -106,11 +106,11 @@ def _probes(bits: int, radius: int) -> int:
 
 def _cost(plan: list[tuple[int, int]], count: int) -> float:
     """In units of one key compared in order: a table's entry 4, a key by its number 12, at four times the chance."""
-    return sum(_probes(bits, radius) * (4 + 12 * 3 * count / 2**bits) for bits, radius in plan)
+    return float(sum(_probes(bits, radius) * (4 + 12 * 3 * count / 2**bits) for bits, radius in plan))
 
 
 def _bytes_per_key(plan: list[tuple[int, int]], count: int) -> float:
-    return KEY_BYTES + 4 * len(plan) + sum(4 * 2**bits for bits, _ in plan) / count
+    return KEY_BYTES + 4 * len(plan) + float(sum(4 * 2**bits for bits, _ in plan)) / count
 
 
 def _placed(plan: list[tuple[int, int]]) -> list[Band]:
@@ -177,7 +177,11 @@ def _header(count: int, bands: list[Band], order: U8) -> bytes:
         ids = starts + 4 * (2**band.bits + 1)
         end = ids + 4 * count
         numbers = (band.shift, band.bits, band.radius, 0)
-        lines.append(b"".join(n.to_bytes(4, "little") for n in numbers) + starts.to_bytes(8, "little") + ids.to_bytes(8, "little"))
+        lines.append(
+            b"".join(n.to_bytes(4, "little") for n in numbers)
+            + starts.to_bytes(8, "little")
+            + ids.to_bytes(8, "little")
+        )
     head = (_MAGIC + count.to_bytes(8, "little") + len(bands).to_bytes(4, "little")).ljust(_AT_ORDER, b"\0")
     return (head + order.tobytes() + b"".join(lines)).ljust(_AT_KEYS, b"\0")
 

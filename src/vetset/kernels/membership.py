@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from vetset.kernels import native
 from vetset.kernels.digest import Digests
 from vetset.ports import KeyTable
 from vetset.records import Sealed
@@ -78,6 +79,10 @@ def positions_in(table: KeyTable, digests: Digests) -> I64:
     """
     found = np.full(len(digests.present), -1, np.int64)
     if not table.count or not len(digests.present):
+        return found
+    if native.LIB is not None:
+        data = np.ascontiguousarray(digests.data)
+        native.LIB.positions(table.heads, table.tails, table.words, data, digests.present, found)
         return found
     word, mask = _filter_places(digests.data, len(table.words))
     passing = np.flatnonzero(((table.words[word.astype(np.int64)] & mask) == mask) & digests.present)

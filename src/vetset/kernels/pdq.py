@@ -68,7 +68,8 @@ def luma_of(pixels: U8) -> F32:
     if pixels.ndim == 2:  # noqa: PLR2004
         return pixels.astype(np.float32)
     red, green, blue = (pixels[:, :, place].astype(np.float64) for place in range(3))
-    return (red * 0.299 + green * 0.587 + blue * 0.114).astype(np.float32)
+    luma: F32 = (red * 0.299 + green * 0.587 + blue * 0.114).astype(np.float32)
+    return luma
 
 
 def _window(length: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from vetset.records import WIDTH_BYTES, Picture, Signal
+from vetset.kernels.digest import digests_of_bodies
+from vetset.records import Picture, Signal
 
 U8 = npt.NDArray[np.uint8]
 
@@ -18,13 +18,7 @@ PICTURE_DIGESTS = (Signal.MD5, Signal.SHA1, Signal.SHA256)
 
 def digests_of_pictures(pictures: Sequence[Picture]) -> Mapping[Signal, U8]:
     """(pictures, width_bytes) for each kind of digest, of the bytes as stored."""
-    bodies = [picture.body.unseal() for picture in pictures]
-    return {signal: _digests(bodies, signal) for signal in PICTURE_DIGESTS}
-
-
-def _digests(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
-    joined = b"".join(hashlib.new(signal.value, body, usedforsecurity=False).digest() for body in bodies)
-    return np.frombuffer(joined, np.uint8).reshape(len(bodies), WIDTH_BYTES[signal])
+    return digests_of_bodies([picture.body.unseal() for picture in pictures])
 
 
 def contradicts(pictures: Sequence[Picture], digests: Mapping[Signal, U8]) -> list[bool]:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import ada_url
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vetset.kernels import native
 from vetset.records import Column, Sealed, SealedBatch, UrlForm
 
 
@@ -76,8 +78,10 @@ def url_values(batch: SealedBatch, form: UrlForm) -> Sealed[Any]:
     urls = batch.unseal().column(Column.URL.value)
     if form is UrlForm.RAW:
         return Sealed(pc.if_else(pc.equal(pc.binary_length(urls), 0), None, urls))
-    settled = pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)  # a null is as settled as can be
-    quick = urls if form is UrlForm.WHATWG else _without_scheme(_lower(urls))
+    settled = _settled(urls)
+    quick = urls if form is UrlForm.WHATWG else _quick_tx(urls, settled)
+    if pc.all(settled).as_py() is not False:
+        return Sealed(quick)
     others = [FORM_OF[form](value) for value in urls.filter(pc.invert(settled)).to_pylist()]
     return Sealed(pc.replace_with_mask(quick, pc.invert(settled), pa.array(others, pa.large_binary())))
 
@@ -92,6 +96,31 @@ _LAST_LABEL = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _START = r"A-Za-z0-9_~!$&()*+,;=:@\-"
 _SEGMENT = f"/(?:[{_START}][{_START}.%]*)?"
 _SETTLED = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:{_SEGMENT})+(?:\?[{_START}.%/?]+)?\z"
+
+
+def _settled(urls: Any) -> Any:
+    """Whether each address is in normal form already; a null is as settled as can be."""
+    if native.LIB is None or not len(urls):
+        return pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)
+    _, offsets, values = urls.buffers()
+    settled = np.zeros(len(urls), np.bool_)
+    native.LIB.settled(offsets, values or b"", urls.offset, settled)
+    if urls.null_count:
+        settled |= urls.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(settled)
+
+
+def _quick_tx(urls: Any, settled: Any) -> Any:
+    """The form `tx` of settled addresses; of others whatever comes out."""
+    if native.LIB is None or not len(urls):
+        return _without_scheme(_lower(urls))
+    _, offsets, values = urls.buffers()
+    ends = np.zeros(len(urls) + 1, np.int64)
+    data = np.empty(len(values) if values else 0, np.uint8)
+    mask = settled.to_numpy(zero_copy_only=False)
+    used = native.LIB.tx(offsets, values or b"", urls.offset, mask, ends, data)
+    made = pa.Array.from_buffers(urls.type, len(urls), [None, pa.py_buffer(ends), pa.py_buffer(data[:used])])
+    return pc.if_else(urls.is_valid(), made, pa.scalar(None, urls.type)) if urls.null_count else made
 
 
 def _lower(urls: Any) -> Any:

@@ -14,12 +14,14 @@ from functools import cached_property
 from vetset import __version__, kernels
 from vetset.pipeline.audit import Audit
 from vetset.pipeline.pictures import merged
-from vetset.pipeline.shard import held_rows
+from vetset.pipeline.room import held_rows
 from vetset.records import (
     DIGEST_COLUMNS,
     CleanOutcome,
     Column,
+    FingerprintOutcome,
     Hit,
+    MatchOutcome,
     ScreenOutcome,
     Shard,
     Signal,
@@ -27,7 +29,17 @@ from vetset.records import (
     UrlForm,
     total,
 )
-from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
+from vetset.sandbox.level import SandboxLevel
+from vetset.summary import (
+    Compared,
+    FailedShard,
+    Figures,
+    ListFigures,
+    NoisyEntry,
+    PictureFigures,
+    Uniques,
+    Unusable,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +57,7 @@ class About:
     policy: str
     recipients: int
     key_on_this_machine: bool
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, repr=False)
@@ -141,6 +154,7 @@ class Account:
             compared=compared,
             unusable=unusable,
             outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
+            pictures=self._pictures(about),
             cleaned=self._cleaned(),
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},
             hits_by_signal=dict(direct.by_signal),
@@ -194,7 +208,7 @@ class Account:
         unusable = (Unusable(name, blank[name], malformed[name]) for name in sorted(blank))
         return tuple(compared), tuple(unusable)
 
-    def _pictures(self) -> PictureFigures | None:
+    def _pictures(self, about: About) -> PictureFigures | None:
         """What came of the pictures, where any were looked into."""
         if not self.audit.looks_into_pictures:
             return None
@@ -210,12 +224,13 @@ class Account:
             too_plain=counts["match"][MatchOutcome.TOO_PLAIN],
             sandbox_level=self._sandbox_level(),
             variant=settings.variant,
-            radius_bits={name: settings.radius_of(name) for name in self.names_of_lists},
+            radius_bits={item.name: settings.radius_of(item.name) for item in about.lists},
             quality_floor=settings.quality_floor,
             resize_modes=dict(counts["resize_mode"]),
+            libraries=about.libraries,
         )
 
     def _sandbox_level(self) -> str:
         """The lowest level that any shard's pictures were decoded at."""
-        levels = {manifest.materials["sandbox"] for manifest in self.audit.ledger.manifests("match")}
-        return min(levels, key=SANDBOX_LEVELS.index) if levels else ""
+        levels = {SandboxLevel(manifest.materials["sandbox"]) for manifest in self.audit.ledger.manifests("match")}
+        return min(levels, key=lambda level: level.rank).value if levels else ""

@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Failure, Ledger, Sink
-from vetset.pipeline import shard as work
 from vetset.pipeline.pictures import TROUBLES
+from vetset.pipeline.room import ShardSettings
+from vetset.pipeline.settling import borne_line
+from vetset.pipeline.shard import standing
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import (
     DIGEST_COLUMNS,
@@ -60,7 +62,7 @@ class Audit:
     watcher: Watcher
     shards: Sequence[Shard]
     lists: Sequence[HashList]
-    settings: work.ShardSettings
+    settings: ShardSettings
     allow_nothing_comparable: bool = False
     cleaned: Sink | None = None
     failed: dict[str, TaskReport] = field(default_factory=dict)
@@ -190,7 +192,7 @@ class Audit:
         """One round over all shards; answers the numbers of the values that spread."""
         number, asked = closure.rounds + 1, closure.ordered()
         step, basis = f"expand-{number}", self._basis(name for name, _ in asked)
-        self.vault.seal(step, "frontier", (work.borne_line(borne) for _, borne in asked))
+        self.vault.seal(step, "frontier", (borne_line(borne) for _, borne in asked))
         self._carry(step, self._tasks("expand", round_number=number, basis=basis))
         closure.take(self._answers(step, shard, len(asked)) for shard in self._alive())
         return [place for place, (name, _) in enumerate(asked) if name in closure.spread]
@@ -201,7 +203,7 @@ class Audit:
 
     def _settle(self, closure: Closure, spreads: list[list[int]], noisy: frozenset[str]) -> None:
         rounds = ({"round": number, "spreads": places} for number, places in enumerate(spreads, start=1))
-        held = (work.borne_line(closure.held[name]) for name in sorted(closure.held))
+        held = (borne_line(closure.held[name]) for name in sorted(closure.held))
         self.vault.seal("expand", "decided", [*rounds, *([{"noisy": sorted(noisy)}] if noisy else []), *held])
         names = [*(f"+{name}" for name in closure.spread), *(f"-{name}" for name in closure.held)]
         basis = self._basis([*names, *(f"~{name}" for name in noisy)])
@@ -232,7 +234,7 @@ class Audit:
         self.watcher.stage(step, len(tasks), self._rows_expected(step))
         pending = []
         for task in tasks:
-            manifest = work.standing(self.ledger, task, self.cleaned)
+            manifest = standing(self.ledger, task, self.cleaned)
             if manifest is None:
                 pending.append(task)
             else:

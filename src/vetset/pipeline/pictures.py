@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from vetset import kernels
 from vetset.errors import ShardError, Trouble
-from vetset.ports import Dataset, Decoder, HashList
+from vetset.ports import Dataset, Decoder, FingerprintKind, HashList
 from vetset.records import (
     Address,
     FingerprintOutcome,
@@ -53,34 +53,36 @@ class Pictures:
     modes: Counter[str] = field(default_factory=Counter)
 
 
-def match_pictures(
-    dataset: Dataset, decoder: Decoder, lists: Sequence[HashList], shard: Shard, rows: int, settings: MatchSettings
-) -> tuple[Pictures, list[Hit]]:
+@dataclass(frozen=True, slots=True, repr=False)
+class Looking:
+    """What it takes to look into pictures."""
+
+    dataset: Dataset
+    decoder: Decoder
+    lists: Sequence[HashList]
+    settings: MatchSettings
+    kinds: Sequence[FingerprintKind] = ()
+
+
+def match_pictures(looking: Looking, shard: Shard, rows: int) -> tuple[Pictures, list[Hit]]:
     """Fingerprints and matches every picture of a shard with `rows` rows; hits by ascending row, one for each row."""
     result = Pictures(np.zeros(rows, np.uint8))
     found: dict[int, list[Hit]] = {}
-    for batch in dataset.pictures(shard):
-        for hit in _matched(batch, decoder, lists, shard, settings, result):
+    for batch in looking.dataset.pictures(shard):
+        for hit in _matched(looking, batch, shard, result):
             found.setdefault(hit.row, []).append(hit)
     hits = [merged(found[row]) for row in sorted(found)]
-    return result, list(_with_addresses(hits, dataset, shard))
+    return result, list(_with_addresses(hits, looking.dataset, shard))
 
 
-def _matched(
-    batch: Sequence[Picture],
-    decoder: Decoder,
-    lists: Sequence[HashList],
-    shard: Shard,
-    settings: MatchSettings,
-    result: Pictures,
-) -> Sequence[Hit]:
+def _matched(looking: Looking, batch: Sequence[Picture], shard: Shard, result: Pictures) -> Sequence[Hit]:
     if batch and not 0 <= batch[-1].row < len(result.compared):
         raise ShardError(Trouble.COUNTS_DISAGREE, "the shard holds pictures of more rows than it had when screened")
-    printed = fingerprint(batch, decoder)
-    matched = match(printed.onward, lists, settings, shard_id=shard.id)
-    for tally in (printed.tally, matched.tally):
-        if tally.rows() != len(batch):
-            raise ShardError(Trouble.BOOKS, f"{len(batch)} pictures went in, {tally.rows()} outcomes came out")
+    printed = fingerprint(batch, looking.decoder)
+    matched = match(printed.onward, looking.lists, looking.settings, shard_id=shard.id, kinds=looking.kinds)
+    for rows in (printed.tally.rows(), matched.tally.rows() + matched.onward.not_compared):
+        if rows != len(batch):
+            raise ShardError(Trouble.BOOKS, f"{len(batch)} pictures went in, {rows} outcomes came out")
     result.fingerprint.update(printed.tally)
     result.match.update(matched.tally)
     result.comparisons.update(matched.onward.compared)
@@ -105,8 +107,8 @@ def _with_addresses(hits: Sequence[Hit], dataset: Dataset, shard: Shard) -> Iter
     known: dict[int, Sealed[Address]] = {}
     if len(wanted):
         for batch in dataset.lookup(shard, wanted, frozenset(SPREADING)):
-            places = range(batch.rows)
-            known.update(zip((batch.first_row + place for place in places), kernels.addresses(batch.values, places)))
+            rows = range(batch.first_row, batch.first_row + batch.rows)
+            known.update(zip(rows, kernels.addresses(batch.values, range(batch.rows)), strict=True))
     for hit in hits:
         yield kernels.hit_at(hit, known[hit.row]) if hit.row in known else hit
 

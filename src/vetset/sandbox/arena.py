@@ -38,7 +38,7 @@ class Arena:
         length = len(body)
         offset = self._room_for(length)
         if offset is not None:
-            self._memory[offset : offset + length] = bytes(body) if isinstance(body, memoryview) else body
+            self._memory[offset : offset + length] = body
             self._held.append((offset, length))
             self._head = offset + length
         return offset

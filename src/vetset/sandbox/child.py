@@ -28,14 +28,15 @@ import numpy.typing as npt
 from PIL import Image, MpoImagePlugin, TiffImagePlugin  # noqa: F401 - loaded by other plugins in the middle of work
 
 from vetset.kernels.pdq import pdq
+from vetset.ports import FingerprintKind
 from vetset.records import FingerprintOutcome, Stored, View, ViewPrint
 from vetset.sandbox import lean
 from vetset.sandbox.child_plan import ChildPlan
 from vetset.sandbox.confinement import confine, die_with
-from vetset.sandbox.kinds import FingerprintKind, load_kinds
+from vetset.sandbox.kinds import load_kinds
 from vetset.sandbox.level import SandboxLevel
 from vetset.sandbox.samples import BROKEN, SOUND
-from vetset.sandbox.views import UNDECODABLE, Looking, TooLarge, Unsupported, views_of
+from vetset.sandbox.views import Damaged, Looking, TooLarge, Unsupported, views_of
 from vetset.sandbox.wire import (
     MOST_VIEWS,
     REQUEST_BYTES,
@@ -102,22 +103,22 @@ class Eye:
             self._print_views(body, stored, prints)
         except Unsupported:
             return FingerprintOutcome.UNSUPPORTED, prints
+        except Damaged:
+            return FingerprintOutcome.UNDECODABLE, prints
         except (TooLarge, MemoryError):
             return FingerprintOutcome.TOO_LARGE, prints
         except Exception:  # noqa: BLE001 - the boundary: a stranger's file must not end the child, and its words stay here
             return FingerprintOutcome.INTERNAL_ERROR, prints
-        return (FingerprintOutcome.FINGERPRINTED if prints else FingerprintOutcome.UNDECODABLE), prints
+        return FingerprintOutcome.FINGERPRINTED, prints
 
     def _print_views(self, body: bytes | memoryview, stored: Stored, prints: list[ViewPrint]) -> None:
         views = views_of(body, stored, self._looking)
         while len(prints) < MOST_VIEWS:
-            try:
-                view, pixels = next(views)
-            except StopIteration:
+            seen = next(views, None)
+            if seen is None:
                 return
-            except UNDECODABLE:
-                return
-            prints.append(self._print(view, pixels))
+            prints.append(self._print(*seen))
+            del seen
 
     def _print(self, view: View, pixels: U8) -> ViewPrint:
         values, quality = pdq(pixels)

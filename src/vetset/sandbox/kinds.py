@@ -8,22 +8,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from vetset.ports import FingerprintKind
 from vetset.sandbox.wire import MOST_KINDS, MOST_NAME_BYTES, MOST_OTHER_BYTES
-
-
-class FingerprintKind(Protocol):
-    """What an optional kind of fingerprint is asked for."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def width_bytes(self) -> int: ...
-    def compute(self, rgb: npt.NDArray[np.uint8]) -> bytes | None: ...
 
 
 def load_kinds(names: Sequence[str]) -> tuple[list[FingerprintKind], int]:

@@ -18,7 +18,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import vetset
 from vetset.sandbox.child_plan import ChildPlan
 from vetset.sandbox.wire import HELLO_BYTES, Breach, Hello, Kind, Reply, Request, hello_from, reply_bytes, reply_from
 
@@ -124,8 +126,13 @@ class Child:
                 return
 
 
+def _path() -> list[str]:
+    """Where this process finds its modules, and vetset itself, wherever the child stands."""
+    return [str(Path(entry).absolute()) for entry in [*sys.path, str(Path(vetset.__file__).parents[1])]]
+
+
 def _started(plan: ChildPlan, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    told = {**asdict(plan), "path": sys.path}
+    told = {**asdict(plan), "path": _path()}
     return subprocess.Popen(  # noqa: S603 - this interpreter, with words of our own
         [sys.executable, "-I", "-S", "-B", "-c", _START, json.dumps(told)],
         stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -88,7 +89,11 @@ class Sandbox:
         self._since = 0.0  # when the oldest picture in flight came into the child's hands
         self._child: Child | None = None
         self._level = strongest
-        self._level = self._first().level
+        self._alarmed = False  # whether the last child that did not come up was killed by the filter
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._level = self._first().level
+            undo.pop_all()
 
     @property
     def level(self) -> str:
@@ -219,7 +224,8 @@ class Sandbox:
     def _first(self) -> Hello:
         """The first child; one with limits only where the filter does not let it decode its samples, if that may be."""
         hello = self._start()
-        if hello is None and self._level.rank > SandboxLevel.LIMITS.rank and not self._required:
+        # Only the filter's own word lowers the level: a child that somebody else killed says nothing about the system.
+        if hello is None and self._alarmed and self._level.rank > SandboxLevel.LIMITS.rank and not self._required:
             self._level = SandboxLevel.LIMITS
         return hello or self._fresh()
 
@@ -241,7 +247,8 @@ class Sandbox:
             os.close(readable)
         try:
             hello = child.hello()
-        except Died:
+        except Died as death:
+            self._alarmed = death.alarm
             return None
         self._check(hello, child)
         self._child = child

@@ -21,7 +21,16 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin, Png
 
 from vetset.records import Stored, View
 from vetset.sandbox import geometry
-from vetset.sandbox.formats import Format, embedded_jpegs, format_of, further_jpegs, gif_frames, jpeg_of, without_text
+from vetset.sandbox.formats import (
+    Format,
+    Jpeg,
+    embedded_jpegs,
+    format_of,
+    further_jpegs,
+    gif_frames,
+    jpeg_of,
+    without_text,
+)
 from vetset.sandbox.pixels import BLACK, WHITE, clipped_of, filled, is_transparent, rgb_of
 
 U8 = npt.NDArray[np.uint8]
@@ -45,6 +54,10 @@ class Unsupported(Exception):  # noqa: N818 - a fact about a file
     """No format that is decoded here."""
 
 
+class Damaged(Exception):  # noqa: N818 - a fact about a file
+    """No sound file. Where some decoders make a picture of it all the same, what they see has been given."""
+
+
 class TooLarge(Exception):  # noqa: N818 - a fact about a file
     """More pixels than may be decoded."""
 
@@ -58,15 +71,25 @@ class Looking:
 
 
 def views_of(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
-    """The views of a file, the first one first; decoded one by one, as they are asked for."""
+    """The views of a file, the first one first; decoded one by one, as they are asked for.
+
+    Raises Unsupported, TooLarge or Damaged; what broke after a first view ends the views and is no error.
+    """
     Image.MAX_IMAGE_PIXELS = looking.max_pixels // 2  # Pillow refuses at twice that
     kind = format_of(body)
+    if kind is None:
+        raise Unsupported
+    given = False
     try:
-        if kind is None:
-            raise Unsupported
-        yield from _jpeg(body, stored, looking) if kind is Format.JPEG else _other(body, kind, stored, looking)
+        for seen in _jpeg(body, stored, looking) if kind is Format.JPEG else _other(body, kind, stored, looking):
+            given = True
+            yield seen
+            del seen  # a large picture leaves no room for two
     except Image.DecompressionBombError:
         raise TooLarge from None
+    except UNDECODABLE:
+        if not given:
+            raise Damaged from None
 
 
 def _first(pixels: U8, stored: Stored) -> Views:
@@ -93,7 +116,13 @@ def _unless_broken(view: View, decode: Callable[[], U8]) -> Views:
 
 def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
     heads = jpeg_of(body)
-    pixels = _jpeg_pixels(body, looking)
+    try:
+        pixels = _pixels_of(body, heads, looking)
+    except UNDECODABLE:
+        if heads.quick:
+            yield from _first(_quick(body, "RGB", strict=False), stored)
+            raise Damaged from None
+        raise
     yield from _first(pixels, stored)
     yield from _oriented(pixels, _orientation(heads.exif, heads.xmp))
     for start, end in heads.embedded[:_MOST_EMBEDDED]:
@@ -104,8 +133,11 @@ def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
 
 
 def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
+    return _pixels_of(body, jpeg_of(body), looking)
+
+
+def _pixels_of(body: bytes | memoryview, heads: Jpeg, looking: Looking) -> U8:
     """RGB as Pillow gives it, or luma; by the quick decoder where the two are known to agree."""
-    heads = jpeg_of(body)
     _must_fit(heads.width, heads.height, looking)
     if heads.quick:
         try:
@@ -115,8 +147,9 @@ def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
     return _by_pillow(body, looking)
 
 
-def _quick(body: bytes | memoryview, colours: str) -> U8:
-    pixels: U8 = simplejpeg.decode_jpeg(body, colours)
+def _quick(body: bytes | memoryview, colours: str, *, strict: bool = True) -> U8:
+    """Not strict: what is missing is grey, as OpenCV and so img2dataset go on with a file that was cut short."""
+    pixels: U8 = simplejpeg.decode_jpeg(body, colours, strict=strict)
     return pixels[:, :, 0] if colours == "GRAY" else pixels
 
 
@@ -146,13 +179,14 @@ def _other(body: bytes | memoryview, kind: Format, stored: Stored, looking: Look
     exif, xmp = _metadata(image)
     pixels = rgb_of(image)
     yield from _first(pixels, stored)
+    yield from _oriented(pixels, _orientation(exif, xmp))
+    del pixels  # a large picture leaves no room for two more
     clipped = clipped_of(image)
     if clipped is not None:
         yield from _first(clipped, stored)
     if is_transparent(image):
         yield View.ON_WHITE, filled(image, WHITE)
         yield View.ON_BLACK, filled(image, BLACK)
-    yield from _oriented(pixels, _orientation(exif, xmp))
     for part in embedded_jpegs(exif, _MOST_EMBEDDED):
         yield from _unless_broken(View.THUMBNAIL, lambda part=part: _jpeg_pixels(part, looking))  # type: ignore[misc]
     yield from _frames(image, _count(image, body, kind))

@@ -6,7 +6,8 @@ Rules: each picture gets one outcome, the first of hit > near_hit > too_plain > 
 breaker over the whole dataset); a digest that is listed is a hit; a PDQ that is listed, at any distance, 0 too, is a
 near hit, since a perceptual match alone accuses nobody; every key within the radius of any orientation of any view is
 a reason; a view below the quality floor is not compared by PDQ. A picture that was not decoded is compared by its
-digests alone, and is `too_plain` never.
+digests alone, and where no list holds digests by nothing: it is `not_compared`, which is no outcome but a count, so
+that it is never taken for clear.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Matched:
 
     hits: list[Hit] = field(default_factory=list)
     compared: Counter[Comparison] = field(default_factory=Counter)
+    not_compared: int = 0
     assessed: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -108,7 +110,9 @@ def match(
             _by_kind(kind, fingerprints.decoded, hash_list, result, compared, near)
     result.assessed = fingerprints.rows[compared]
     result.hits = list(_hits(fingerprints, exact, near, shard_id))
-    return StageResult(result, _tally(fingerprints.decoded, exact, near, settings.quality_floor))
+    tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
+    result.not_compared = count - tally.rows()
+    return StageResult(result, tally)
 
 
 # --- exactly ----------------------------------------------------------------------------------------------------------
@@ -207,9 +211,7 @@ def _by_kind(
                 found[place].extend(_reasons(hash_list, number, table.signal, position, key, nearness))
 
 
-def _nearest_of_kind(
-    kind: FingerprintKind, keys: U8, prints: Sequence[tuple[ViewPrint, bytes]]
-) -> dict[int, Nearness]:
+def _nearest_of_kind(kind: FingerprintKind, keys: U8, prints: Sequence[tuple[ViewPrint, bytes]]) -> dict[int, Nearness]:
     least: dict[int, Nearness] = {}
     for view, value in prints:
         distances = kind.distances(keys, value)
@@ -232,7 +234,13 @@ def _hits(fingerprints: Fingerprints, exact: _Reasons, near: _Reasons, shard_id:
         yield Hit(shard_id, int(fingerprints.rows[place]), outcome, Sealed(Address(None, {}, made)), reasons)
 
 
-def _tally(decoded: Sequence[Decoded], exact: _Reasons, near: _Reasons, quality_floor: int) -> Tally:
+def _tally(
+    decoded: Sequence[Decoded],
+    compared: npt.NDArray[np.bool_],
+    exact: _Reasons,
+    near: _Reasons,
+    quality_floor: int,
+) -> Tally:
     tally = Tally()
     for place, answer in enumerate(decoded):
         if place in exact:
@@ -241,8 +249,10 @@ def _tally(decoded: Sequence[Decoded], exact: _Reasons, near: _Reasons, quality_
             outcome = MatchOutcome.NEAR_HIT
         elif answer.views and all(view.quality < quality_floor for view in answer.views):
             outcome = MatchOutcome.TOO_PLAIN
-        else:
+        elif compared[place]:
             outcome = MatchOutcome.CLEAR
+        else:
+            continue
         tally[outcome.value] += 1
     return tally
 

@@ -6,7 +6,16 @@ Rules: pure functions; everything after `publish` sees only what is published; n
 here; a sentence that denies or claims a match names the lists, their versions, and what was assessed.
 """
 
-from vetset.summary.figures import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
+from vetset.summary.figures import (
+    Compared,
+    FailedShard,
+    Figures,
+    ListFigures,
+    NoisyEntry,
+    PictureFigures,
+    Uniques,
+    Unusable,
+)
 from vetset.summary.page import to_html
 from vetset.summary.publication import SCHEMA, publish, to_json
 
@@ -17,6 +26,7 @@ __all__ = [
     "Figures",
     "ListFigures",
     "NoisyEntry",
+    "PictureFigures",
     "Uniques",
     "Unusable",
     "publish",

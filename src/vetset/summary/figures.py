@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vetset.records import CleanOutcome, Column, ScreenOutcome, Signal, UrlForm
+from vetset.records import CleanOutcome, Column, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,24 @@ class NoisyEntry:
     rows: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFigures:
+    """What came of the pictures that the dataset holds: facts about the data, none about matches.
+
+    `fingerprint` adds up to `held`. `too_plain` were decoded, matched nothing by digest, and show too little for PDQ.
+    """
+
+    held: int
+    fingerprint: Mapping[FingerprintOutcome, int]
+    too_plain: int
+    sandbox_level: str
+    variant: str
+    radius_bits: Mapping[str, int]  # by list
+    quality_floor: int
+    resize_modes: Mapping[str, int] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)  # that decoded and fingerprinted, by version
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Figures:
     """Everything that the summary of a run may draw on. `rows` counts the rows of the shards that are done.
@@ -101,6 +119,7 @@ class Figures:
     unusable: tuple[Unusable, ...] = ()
 
     outcomes: Mapping[ScreenOutcome, int]
+    pictures: PictureFigures | None = None
     cleaned: Mapping[CleanOutcome, int] | None = None
     hits_by_list: Mapping[str, int] = field(default_factory=dict)
     hits_by_signal: Mapping[tuple[Signal, UrlForm | None], int] = field(default_factory=dict)
@@ -125,3 +144,6 @@ def check_books(figures: Figures) -> None:
         raise ValueError("the books do not balance: outcomes and rows differ")
     if min(figures.outcomes.values(), default=0) < 0:
         raise ValueError("the books do not balance: an outcome is negative")
+    pictures = figures.pictures
+    if pictures is not None and sum(pictures.fingerprint.values()) != pictures.held:
+        raise ValueError("the books do not balance: outcomes and pictures differ")

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vetset.datasets.printable import printable
-from vetset.records import CleanOutcome, ScreenOutcome, Signal, UrlForm
+from vetset.records import CleanOutcome, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
 from vetset.summary import wording
-from vetset.summary.figures import Figures, ListFigures, check_books
+from vetset.summary.figures import Figures, ListFigures, PictureFigures, check_books
 from vetset.summary.suppression import FLOOR, Cell, Hidden, Secrets, Shown, ShownUniques, suppress
 
 SCHEMA = "vetset/summary/1"
@@ -43,6 +43,7 @@ def publish(figures: Figures) -> dict[str, Any]:
         "compared": _compared(figures),
         "unusable": _unusable(figures),
         "outcomes": _outcomes(figures, shown),
+        "pictures": _pictures(figures.pictures),
         "hits": _hits(figures, shown),
         "expansion": {"values_held": _cell(shown.values_held), "rounds": _cell(shown.rounds)},
         "removal": _removal(figures, shown),
@@ -65,6 +66,7 @@ def _secrets(figures: Figures) -> Secrets:
     count = figures.outcomes.get
     found = {
         "hit": count(ScreenOutcome.HIT, 0),
+        "near_hit": count(ScreenOutcome.NEAR_HIT, 0),
         "expanded": count(ScreenOutcome.EXPANDED, 0),
         "held": count(ScreenOutcome.HELD, 0),
         "clear": count(ScreenOutcome.CLEAR, 0),
@@ -96,7 +98,12 @@ def _stands(figures: Figures) -> bool:
     """Whether the cleaned dataset covers the rows of the outcomes; a shard may have failed in between."""
     if figures.cleaned is None:
         return False
-    goes = [ScreenOutcome.HIT, ScreenOutcome.EXPANDED, *([ScreenOutcome.HELD] if figures.remove_held else [])]
+    goes = [
+        ScreenOutcome.HIT,
+        ScreenOutcome.NEAR_HIT,
+        ScreenOutcome.EXPANDED,
+        *([ScreenOutcome.HELD] if figures.remove_held else []),
+    ]
     removed = sum(figures.outcomes.get(outcome, 0) for outcome in goes)
     stays = 0 if figures.remove_held else figures.outcomes.get(ScreenOutcome.HELD, 0)
     agrees = (
@@ -207,11 +214,28 @@ def _unusable(figures: Figures) -> list[dict[str, Any]]:
 def _outcomes(figures: Figures, shown: Shown) -> dict[str, Any]:
     return {
         "hit": _cell(shown.hit),
+        "near_hit": _cell(shown.near_hit),
         "expanded": _cell(shown.expanded),
         "held": _cell(shown.held),
         "policy": figures.outcomes.get(ScreenOutcome.POLICY, 0),
         "not_assessable": figures.outcomes.get(ScreenOutcome.NOT_ASSESSABLE, 0),
         "clear": _cell(shown.clear),
+    }
+
+
+def _pictures(pictures: PictureFigures | None) -> dict[str, Any] | None:
+    if pictures is None:
+        return None
+    return {
+        "held": pictures.held,
+        "outcomes": {outcome.value: pictures.fingerprint.get(outcome, 0) for outcome in FingerprintOutcome},
+        "too_plain": pictures.too_plain,
+        "sandbox": _name(pictures.sandbox_level),
+        "variant": _name(pictures.variant),
+        "radius_bits": {_name(name): bits for name, bits in sorted(pictures.radius_bits.items())},
+        "quality_floor": pictures.quality_floor,
+        "resize_modes": {_name(mode): count for mode, count in sorted(pictures.resize_modes.items())},
+        "libraries": {_name(name): _name(number) for name, number in sorted(pictures.libraries.items())},
     }
 
 
@@ -225,7 +249,7 @@ def _hits(figures: Figures, shown: Shown) -> dict[str, Any]:
             {"signal": signal.value, "form": form.value if form else None, "rows": _cell(rows)}
             for (signal, form), rows in signals
         ],
-        "direct": _distinct(shown.hit, shown.hits_uniques),
+        "direct": _distinct(shown.found, shown.hits_uniques),
         "with_expanded": _distinct(shown.removable, shown.removable_uniques),
         "noisy": _noisy(figures, shown.noisy),
     }

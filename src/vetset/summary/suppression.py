@@ -41,6 +41,7 @@ class Secrets:
     """
 
     hit: int
+    near_hit: int = 0
     expanded: int
     held: int
     clear: int
@@ -69,9 +70,11 @@ class Shown:
     """The cells that may be published. `noisy` marks, in the order given, the entries that may be named."""
 
     hit: Cell
+    near_hit: Cell
     expanded: Cell
     held: Cell
     clear: Cell
+    found: Cell
     removable: Cell
     kept: Cell
     removed: Cell
@@ -88,36 +91,39 @@ class Shown:
 def suppress(secrets: Secrets) -> Shown:
     """The cells of a run. The rules, each for the arithmetic that it defeats:
 
-    1. hit + expanded + held + clear is public, so `clear` is withheld with any of them; and where that leaves fewer
-       than FLOOR rows of room, or there is one such row in all, the four are withheld together.
+    1. hit + near hit + expanded + held + clear is public, so `clear` is withheld with any of them; and where that
+       leaves fewer than FLOOR rows of room, or there is one such row in all, the five are withheld together.
     2. A row is held only if its value has more bearers than the spread limit, which is public: where rows are held
-       and any of the three is small, expanded and held are both withheld; values held and rounds too.
+       and any of the four is small, near hits, expanded and held are withheld; values held and rounds too.
     3. A sum is published if all its parts are (or if one is not and the others are 0, as that one).
-    4. Every hit has a list and a signal, so a group of counts by list, or by signal, that holds a small one is
-       withheld but for its zeros, unless the hits are fewer than FLOOR themselves: then every count in it is small.
-    5. Unique values among hits and expanded rows differ from those among hits by at most the rows expanded: withheld,
-       both kinds at once, where the difference is small or not all parts are published.
+    4. Every hit and near hit has a list and a signal, so a group of counts by list, or by signal, that holds a small
+       one is withheld but for its zeros, unless the two are fewer than FLOOR together: then every count in it is small.
+    5. Unique values among these and expanded rows differ from those among these by at most the rows expanded:
+       withheld, both kinds at once, where the difference is small or not all parts are published.
     6. A noisy entry is named only from FLOOR rows on, and with a published count of hits.
     7. Held rows that meet the policy are removed by it: the cleaned counts follow `held`, and are withheld where the
        rows so removed are few.
     """
-    hit, expanded, held, clear = _outcomes(secrets)
+    hit, near, expanded, held, clear = _outcomes(secrets)
     hidden = isinstance(clear, Hidden)
-    kept, removed, by_policy = _cleaned(secrets, hit, expanded, held)
+    found = total((hit, near))
+    kept, removed, by_policy = _cleaned(secrets, total((hit, near, expanded)), held)
     return Shown(
         hit=hit,
+        near_hit=near,
         expanded=expanded,
         held=held,
         clear=clear,
-        removable=total((hit, expanded)),
+        found=found,
+        removable=total((hit, near, expanded)),
         kept=kept,
         removed=removed,
         removed_by_policy=by_policy,
-        by_list=_group(hit, secrets.by_list),
-        by_signal=_group(hit, secrets.by_signal),
-        hits_uniques=_among_hits(hit, secrets.hits_uniques),
-        removable_uniques=_among_removable(hit, expanded, secrets),
-        noisy=_noisy(hit, secrets.noisy),
+        by_list=_group(found, secrets.by_list),
+        by_signal=_group(found, secrets.by_signal),
+        hits_uniques=_among_hits(found, secrets.hits_uniques),
+        removable_uniques=_among_removable(found, expanded, secrets),
+        noisy=_noisy(found, secrets.noisy),
         values_held=Hidden.WITHHELD if hidden else cell(secrets.values_held),
         rounds=Hidden.WITHHELD if hidden else secrets.rounds,
     )
@@ -141,11 +147,11 @@ def total(parts: Sequence[Cell]) -> Cell:
     return hidden[0] if len(hidden) == 1 and known == 0 else Hidden.WITHHELD
 
 
-_NOTHING: tuple[Cell, ...] = (Hidden.WITHHELD,) * 4
+_NOTHING: tuple[Cell, ...] = (Hidden.WITHHELD,) * 5
 
 
 def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
-    found = (secrets.hit, secrets.expanded, secrets.held)
+    found = (secrets.hit, secrets.near_hit, secrets.expanded, secrets.held)
     rows = sum(found) + secrets.clear
     if rows == 1:
         return _NOTHING
@@ -153,16 +159,16 @@ def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
         return (*found, secrets.clear)
     shown: list[Cell] = [cell(count) for count in found]
     if secrets.held:
-        shown[1:] = [Hidden.WITHHELD, Hidden.WITHHELD]
+        shown[1:] = [Hidden.WITHHELD if count else 0 for count in found[1:2]] + [Hidden.WITHHELD, Hidden.WITHHELD]
     room = rows - sum(count for count in shown if not isinstance(count, Hidden))
     return _NOTHING if room < FLOOR else (*shown, Hidden.WITHHELD)
 
 
-def _cleaned(secrets: Secrets, hit: Cell, expanded: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:
+def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:
     """Rows kept, removed, removed by policy."""
     if not secrets.cleaned:
         return Hidden.WITHHELD, Hidden.WITHHELD, Hidden.WITHHELD
-    removed = total((hit, expanded, held) if secrets.remove_held else (hit, expanded))
+    removed = total((removable, held)) if secrets.remove_held else removable
     by_policy = _removed_by_policy(secrets, held)
     if isinstance(removed, Hidden) or isinstance(by_policy, Hidden):
         return Hidden.WITHHELD, removed, by_policy

@@ -17,8 +17,10 @@ Published = Mapping[str, Any]
 def sentences(published: Published) -> list[str]:
     """The result in sentences, in the order in which they should be read."""
     return [
+        *_alarm(published),
         *_incomplete(published),
         *_assessed(published),
+        *_pictured(published),
         *_matched(published),
         *_further(published),
         *_removed(published),
@@ -86,14 +88,57 @@ def _incomplete(published: Published) -> Iterator[str]:
 def _assessed(published: Published) -> Iterator[str]:
     rows, policy = published["rows"], published["outcomes"]["policy"]
     read = f"Of {_of(rows['total'], 'row')} in {_of(published['shards']['done'], 'shard')} read, "
-    yield f"{read}{rows['assessed']:,} {_was(rows['assessed'])} assessed by what the columns record."
+    by = "what the columns record" if published["pictures"] is None else "what the columns record or by their picture"
+    yield f"{read}{rows['assessed']:,} {_was(rows['assessed'])} assessed by {by}."
     if rows["not_assessable"]:
         yield (
             f"{_of(rows['not_assessable'], 'row')} {_was(rows['not_assessable'])} not assessed: "
-            "no value in them could be compared with any list."
+            f"no value in them{'' if published['pictures'] is None else ' and no picture'} could be compared with any list."
         )
     if policy:
         yield f"{_of(policy, 'row')} met the policy in force without a match; a policy judges columns, not pictures."
+
+
+#: What became of pictures that were not fingerprinted, as one says it of several.
+_NOT_FINGERPRINTED = {
+    "undecodable": "could not be decoded",
+    "unsupported": "are of a format that is not decoded here",
+    "not_auditable": "are stored cropped, so that nothing can be told of their originals from these bytes",
+    "too_large": "are larger than may be decoded",
+    "sandbox_death": "ended the process that decoded them, twice",
+    "sandbox_alarm": "made the process that decoded them try what it may not",
+    "internal_error": "met a fault of vetset",
+}
+
+
+def _alarm(published: Published) -> Iterator[str]:
+    alarms = published["pictures"]["outcomes"]["sandbox_alarm"] if published["pictures"] else 0
+    if alarms:
+        yield (
+            f"ALARM: {_of(alarms, 'picture')} made a decoder try what its sandbox forbids. This is an attack or a fault "
+            "of the sandbox; find out which before you go on with this dataset."
+        )
+
+
+def _pictured(published: Published) -> Iterator[str]:
+    pictures = published["pictures"]
+    if pictures is None:
+        return
+    outcomes = pictures["outcomes"]
+    done = outcomes["fingerprinted"] + outcomes["changed_content"]
+    yield f"Of {_of(pictures['held'], 'picture')} held in the dataset, {done:,} {_was(done)} decoded and fingerprinted."
+    others = [f"{outcomes[name]:,} {words}" for name, words in _NOT_FINGERPRINTED.items() if outcomes[name]]
+    if others:
+        yield f"Not fingerprinted, and compared by the digest of their bytes at most: {'; '.join(others)}."
+    if outcomes["changed_content"]:
+        yield f"{_of(outcomes['changed_content'], 'picture')} {_was(outcomes['changed_content'])} not what was recorded."
+    if pictures["too_plain"]:
+        yield (
+            f"{_of(pictures['too_plain'], 'picture')} {_was(pictures['too_plain'])} too plain to be compared by PDQ, "
+            "which is not the same as no match."
+        )
+    if pictures["sandbox"] not in {"seccomp", "seccomp+landlock"}:
+        yield f"The decoder was not confined as it should be: only {pictures['sandbox'] or 'nothing'!r} was reached."
 
 
 # --- what matched -----------------------------------------------------------------------------------------------------
@@ -113,8 +158,8 @@ def _matched(published: Published) -> Iterator[str]:
 
 
 def _result(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    hit, direct = published["outcomes"]["hit"], published["hits"]["direct"]
-    if hit == 0:
+    hit, near, direct = published["outcomes"]["hit"], published["outcomes"]["near_hit"], published["hits"]["direct"]
+    if hit == 0 and near == 0:
         yield f"No match to {_named(compared, '')} among the rows assessed."
         return
     if hit == "withheld":
@@ -124,17 +169,28 @@ def _result(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iter
         )
         return
     rows = f"{amount(hit)} of {_of(published['rows']['assessed'], 'row')} assessed"
-    yield f"Matches (unverified): {rows} match entries of {_named(compared, 'or')}."
+    if hit != 0:
+        yield f"Matches (unverified): {rows} match entries of {_named(compared, 'or')}."
+    if near != 0:
+        yield (
+            f"Near matches (unverified): {_of(near, 'row')} hold a picture near to a fingerprint in "
+            f"{_named(compared, 'or')}; they are quarantined, left out of a cleaned dataset until a body has judged them."
+        )
     yield (
         f"Among them are {_of(direct['unique_urls'], 'different URL')} and "
-        f"{_of(direct['unique_digests'], 'different recorded digest')}: one picture may stand in many rows."
+        f"{_of(direct['unique_digests'], _kind_of_digest(published))}: one picture may stand in many rows."
     )
     yield "None of them is confirmed: this run sought no verdict, and a match is what a list says of a value."
 
 
+def _kind_of_digest(published: Published) -> str:
+    """Where pictures were looked into, digests of their bytes count beside the recorded ones."""
+    return "different recorded digest" if published["pictures"] is None else "different digest"
+
+
 def _further(published: Published) -> Iterator[str]:
     outcomes, run = published["outcomes"], published["run"]
-    if outcomes["hit"] == 0:
+    if outcomes["hit"] == 0 and outcomes["near_hit"] == 0 and outcomes["held"] == 0:
         return
     if not run["expand"]:
         yield "Further rows that share a value with a match were not looked for."
@@ -148,8 +204,12 @@ def _further(published: Published) -> Iterator[str]:
         fate = "left out, as the settings say" if run["remove_held"] else "kept unless a policy says otherwise"
         yield (
             f"{_first(_of(outcomes['held'], 'row'))} share a value with a match that more than "
-            f"{run['spread_limit']:,} rows bear, as placeholders do; they are held, and {fate}."
+            f"{run['spread_limit']:,} rows bear, as placeholders do{_or_near(published)}; they are held, and {fate}."
         )
+
+
+def _or_near(published: Published) -> str:
+    return ", or are near to an entry that as many are near to" if published["pictures"] else ""
 
 
 def _removed(published: Published) -> Iterator[str]:
@@ -169,6 +229,8 @@ def _removed(published: Published) -> Iterator[str]:
 
 def _limits(published: Published) -> Iterator[str]:
     columns = {item["column"] for item in published["compared"] if item["values"]}
+    if published["pictures"] is not None:
+        yield from _limits_of_pictures(published)
     if published["run"]["reach"] != "columns" or not columns:
         return
     yield "Only columns were read: no link was fetched and no picture was opened, so rows with dead links are assessed."
@@ -188,6 +250,27 @@ def _limits(published: Published) -> Iterator[str]:
             "that were still served in January 2023, about 15 % no longer had the recorded digest."
         )
     yield "'Clear' means that no list named here holds a value recorded in the row, and no more than that."
+
+
+def _limits_of_pictures(published: Published) -> Iterator[str]:
+    yield (
+        "Nothing was fetched. Pictures were decoded in memory, in a sandbox, from the bytes that the dataset holds; none "
+        "was shown or stored."
+    )
+    yield (
+        "The count of matches is a lower limit: a picture that was altered beyond the radius, that no list holds, or "
+        "that could not be fingerprinted is not found."
+    )
+    modes = published["pictures"]["resize_modes"]
+    resized = sum(count for mode, count in modes.items() if mode not in {"no", "unknown"})
+    if resized:
+        yield f"{_of(resized, 'picture')} {_was(resized)} stored smaller than fetched, by which near matches are lost."
+    if modes.get("unknown"):
+        yield (
+            f"Of {_of(modes['unknown'], 'picture')} the dataset does not say whether they were resized; where they were "
+            "cropped, their originals are not found."
+        )
+    yield "'Clear' means that no list named here holds a value of the row or a fingerprint near to its picture, and no more."
 
 
 def _suppressed(published: Published) -> Iterator[str]:

@@ -64,7 +64,7 @@ def _samples(
     edits = [(edit, number) for number, edit in enumerate(list(EDITS) * each)]
     step = samples // len(edits)
     planted = {(place * step + 3 * shard) % samples: edit for place, edit in enumerate(edits)}
-    found = []
+    found: list[tuple[SyntheticSample, ScreenOutcome | None]] = []
     for row in range(samples):
         key = f"{shard:05d}{row:04d}"
         if row in planted:

@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import simplejpeg
 
 from vetset import __version__, kernels
+from vetset.config import FingerprintSettings, SandboxSettings
+from vetset.errors import Stop
 from vetset.kernels import native
-from vetset.records import Column, Sealed, SealedBatch, Signal, UrlForm
-from vetset.testing.lists import MemoryList
-from vetset.testing.pictures import picture
+from vetset.records import Column, FingerprintOutcome, Picture, Sealed, SealedBatch, Signal, UrlForm
+from vetset.sandbox.room import Sandbox
+from vetset.sandbox.samples import SOUND
 
 CpuClock = Callable[[], float]
 
@@ -77,12 +80,18 @@ class Examination:
             yield "  decoders are not confined on this system: --sandbox required will refuse to run"
 
 
-def examine(cpu_clock: CpuClock, sandbox_level: str, self_test_of_pictures: dict[str, bool]) -> Examination:
-    """Looks at everything. `sandbox_level` and the self-test through the sandbox come from whoever may start one."""
+def examined(cpu_clock: CpuClock) -> Examination:
+    """Looks at everything; starts a decoding child, and ends it."""
     lib = native.LIB
-    found = Examination(lib is not None, lib.instructions() if lib is not None else [], sandbox=sandbox_level)
+    found = Examination(lib is not None, lib.instructions() if lib is not None else [])
     found.versions = versions()
-    found.self_test = {**_self_test(), **self_test_of_pictures}
+    found.self_test = _self_test()
+    try:
+        with Sandbox(FingerprintSettings(), SandboxSettings()) as sandbox:
+            found.sandbox = sandbox.level
+            found.self_test.update(_self_test_of(sandbox))
+    except Stop:
+        found.self_test["sandbox"] = False
     if lib is not None:
         found.factors = {name: _factor(work, cpu_clock) for name, work in _works().items()}
     return found
@@ -127,13 +136,13 @@ def _spent(work: Callable[[], object], cpu_clock: CpuClock) -> float:
 def _works() -> dict[str, Callable[[], object]]:
     """Small pieces of work for each native kernel, on synthetic data."""
     urls = [f"https://pictures.example/{number:08x}/{number * 7919 % 65521}.jpg".encode() for number in range(20_000)]
-    batch = SealedBatch(pa.record_batch([pa.array(urls, pa.large_binary())], names=[Column.URL.value]))
-    values = Sealed(batch.unseal().column(0))
+    column = pa.array(urls, pa.large_binary())
+    batch, values = SealedBatch(pa.record_batch([column], names=[Column.URL.value])), Sealed(column)
     random = np.random.default_rng(1)
     listed = [row.tobytes() for row in random.integers(0, 256, (20_000, 16), np.uint8)]
-    table = MemoryList("doctor", {Signal.MD5: dict.fromkeys(listed, ())}).tables[0]
+    table = _Keys.of(np.frombuffer(b"".join(listed), np.uint8).reshape(-1, 16))
     digests = kernels.digests_of(values, "md5", 16)
-    pixels = picture(1, width=512, height=512)
+    pixels = slopes(512)
     prints = random.integers(0, 256, (20_000, 32), np.uint8)
     index = kernels.hamming_index(prints, 31)
     return {
@@ -146,6 +155,27 @@ def _works() -> dict[str, Callable[[], object]]:
     }
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class _Keys:
+    """A table of invented digests; implements `ports.KeyTable`."""
+
+    heads: Any
+    tails: Any
+    words: Any
+    signal: Signal = Signal.MD5
+    forms: frozenset[UrlForm] = frozenset()
+    width_bytes: int = 16
+
+    @property
+    def count(self) -> int:
+        return len(self.heads)
+
+    @classmethod
+    def of(cls, keys: Any) -> _Keys:
+        ranked, _ = kernels.sorted_keys(keys)
+        return cls(kernels.heads_of(ranked), np.ascontiguousarray(ranked[:, 8:]), kernels.filter_words(ranked))
+
+
 # --- self-test --------------------------------------------------------------------------------------------------------
 
 #: Digests of the three letters "abc", as RFC 1321 and FIPS 180-4 give them.
@@ -154,10 +184,20 @@ _ABC = {
     "sha1": "a9993e364706816aba3e25717850c26c9cd0d89d",
     "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
 }
-#: PDQ of `_slopes(192)` as pdqhash 0.2.8 computes it, upright and mirrored.
-_SLOPES = {
-    0: "f1b17d6a41d104aa6a55be2f8b9506cee1e5b758f8f30bd71a38bce05c489650",
-}
+#: PDQ of `slopes(192)` in its 8 orientations, as pdqhash 0.2.8 computes it.
+_SLOPES = (
+    "f1b17d6a41d104aa6a55be2f8b9506cee1e5b758f8f30bd71a38bce05c489650",
+    "86e5175dcce43b904e3eaab80f591dafb3b49608d4ac55a6554af06f5530514f",
+    "ace4d7c09485be0c3f089485dec0ac64b5b05df2adb6a17d4f6d964a091d3cfa",
+    "d3b0bdf799b1913a9b6b00125a0cb785e6e13ca281f9ff3c001f5ac50065fbe5",
+    "f9b1829541d1fb556a5541d08b95f931e1e548a7f8f3f4381a38431f5c4869af",
+    "a4e4283f148451ff3f00eb7adec0539bb5b0e20dadb65e824f6de9b5091dc305",
+    "86e5e8a2cce4c46f4e3e55470f59e2d0b3b469f7d4acaa79554a0f905530aeb0",
+    "f7b4424899b17ec59b6bffed5a0c48fae6e1c35d81f900f3181fb53a0065241a",
+)
+#: Another build of the JPEG library may be so far off; published values lie within it.
+_DECODER_BITS = 10
+_FULL_QUALITY = 100
 
 
 def _self_test() -> dict[str, bool]:
@@ -168,13 +208,23 @@ def _self_test() -> dict[str, bool]:
         for name, wanted in _ABC.items()
     }
     turned, quality = kernels.pdq(slopes(192))
-    results["pdq"] = quality == 100 and all(
-        turned[place].tobytes().hex() == wanted for place, wanted in _SLOPES.items()
-    )
+    results["pdq"] = quality == _FULL_QUALITY and tuple(row.tobytes().hex() for row in turned) == _SLOPES
     keys = np.sort(np.frombuffer(turned.tobytes(), "V32")).view(np.uint8).reshape(-1, 32)
     _, _, distances = kernels.near(kernels.hamming_index(keys, 31), turned, 31)
     results["near search"] = int((distances == 0).sum()) == len(turned)
     return results
+
+
+def _self_test_of(sandbox: Sandbox) -> dict[str, bool]:
+    """A JPEG decoded in the sandbox gives the PDQ of its pixels, and a file of every format is decoded at all."""
+    picture = simplejpeg.encode_jpeg(slopes(192), quality=95, colorspace="RGB")
+    bodies = [picture, *SOUND]
+    answers = list(sandbox.decode([Picture(row, Sealed(body)) for row, body in enumerate(bodies)]))
+    wanted = bytes.fromhex(_SLOPES[0])
+    printed = [view.pdq[0].tobytes() for view in answers[0].views]
+    decoded = [answer.outcome is FingerprintOutcome.FINGERPRINTED for answer in answers[1:]]
+    near = bool(printed) and kernels.hamming_of(printed[0], wanted) <= _DECODER_BITS
+    return {"pdq through the sandbox": near, "jpeg, png, gif and webp": all(decoded)}
 
 
 def slopes(side_pixels: int) -> Any:

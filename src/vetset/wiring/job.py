@@ -19,10 +19,11 @@ from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
-from vetset.pipeline.shard import held_rows
-from vetset.records import ScreenOutcome, Shard
+from vetset.pipeline.room import held_rows
+from vetset.records import ScreenOutcome
 from vetset.vault import Vault, close_run, open_keys, read_identities
-from vetset.wiring.known import known_run
+from vetset.wiring.doctor import versions
+from vetset.wiring.known import known_run, shard_from
 from vetset.wiring.opening import Opened, Request, opened
 from vetset.wiring.worker import SINK_HINT, sink_words, workers_of
 
@@ -74,6 +75,8 @@ def go_on(
         work.screen()
         if until == "screen":
             return _partly(run, "screened")
+        if until == "match" and not work.looks_into_pictures:
+            raise Stop("this run reaches columns only: it looks into no picture", hint="audit anew with --reach local")
         work.match()
         if until == "match":
             return _partly(run, "matched")
@@ -218,6 +221,7 @@ def _about(run: Opened, seconds: float) -> About:
         policy=policy.name or ("own rules" if policy.rules else ""),
         recipients=len(run.audit.vault.custodians),
         key_on_this_machine=run.key_on_this_machine,
+        libraries=versions() if run.audit.looks_into_pictures else {},
     )
 
 
@@ -267,7 +271,7 @@ def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, i
         found[place] = min(found.get(place, outcome), outcome, key=order)
     vault, known = _vault(run, identities)
     for item in known["inputs"]:
-        shard = Shard(**item)
+        shard = shard_from(item)
         if (run / f"vault/held/{shard.id}.age").is_file():
             rows = held_rows(vault, shard).tolist()
             held = ((shard.path, row) for row in rows if found.get((shard.path, row)) is not ScreenOutcome.HIT)

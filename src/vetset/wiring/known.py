@@ -56,9 +56,14 @@ def _is_whole(known: Mapping[str, Any]) -> bool:
         return False
     try:
         settings_from(known["settings"])
-        return all(Shard(**item).path for item in known["inputs"]) and all(_triple(item) for item in known["lists"])
+        return all(shard_from(item).path for item in known["inputs"]) and all(_triple(item) for item in known["lists"])
     except (TypeError, KeyError, Stop):
         return False
+
+
+def shard_from(item: Mapping[str, Any]) -> Shard:
+    """A shard as run.toml holds it."""
+    return Shard(**{**item, "companions": tuple(item.get("companions", ()))})
 
 
 def _triple(item: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -20,11 +20,11 @@ from vetset.config import Rule, Settings, resolved_rules, settings_from
 from vetset.datasets.columns import known_overrides
 from vetset.datasets.location import Found, find_shards
 from vetset.errors import Stop
-from vetset.hashlists.compiled import CompiledList, map_list, open_list
+from vetset.hashlists.compiled import CompiledList, map_list, near_memory_of, open_list
 from vetset.hashlists.seen import check_not_rolled_back, remember
 from vetset.ledger import Disk, Ledger, Sink, create_run
 from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher, incomplete_text
-from vetset.pipeline.shard import ShardSettings
+from vetset.pipeline.room import ShardSettings
 from vetset.records import ListRef, Reach, Signal
 from vetset.runners.local import forbid_dumps
 from vetset.stages.match import MatchSettings
@@ -86,7 +86,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     found = find_shards(request.dataset, reach)
     _apart(request, found)
     identities = _identities(request)
-    with _opened_lists(request, identities) as (fds, lists):
+    with _opened_lists(request, identities) as (fds, lists), _near_memories(request, lists) as near_fds:
         figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
         fingerprint = fingerprint_of(found, figures, request.settings, rules)
         recipients = _recipients(request)
@@ -99,7 +99,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
             cleaned = Sink(request.clean.absolute(), disk) if request.clean else None
             if cleaned is not None:
                 cleaned.sweep()
-            plan = _plan(request, found, recipients, fds, keys_fd, rules)
+            plan = _plan(request, found, recipients, (fds, near_fds), keys_fd, rules)
             audit = Audit(
                 ledger=ledger,
                 vault=Vault(ledger.sink, keys, recipients, identities),
@@ -120,7 +120,7 @@ def _plan(
     request: Request,
     found: Found,
     recipients: tuple[str, ...],
-    fds: Sequence[int],
+    fds: tuple[Sequence[int], Sequence[int | None]],
     keys_fd: int,
     rules: tuple[Rule, ...],
 ) -> WorkerPlan:
@@ -131,7 +131,8 @@ def _plan(
         cleaned=request.clean.absolute() if request.clean else None,
         custodians=recipients,
         identities=request.identities,
-        list_fds=tuple(Inherited(fd) for fd in fds),
+        list_fds=tuple(Inherited(fd) for fd in fds[0]),
+        near_fds=tuple(None if fd is None else Inherited(fd) for fd in fds[1]),
         keys_fd=Inherited(keys_fd),
         settings=_shard_settings(request.settings, rules),
         reading=request.settings,
@@ -228,6 +229,29 @@ def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple
     finally:
         for fd in fds:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def _near_memories(request: Request, lists: Sequence[CompiledList]) -> Iterator[list[int | None]]:
+    """For each list what finds its near keys, built once for all workers; nothing where no picture is looked into."""
+    if request.settings.audit.reach == Reach.COLUMNS:
+        yield [None] * len(lists)
+        return
+    settings = match_settings(request.settings)
+    unknown = sorted(set(request.settings.lists) - {hash_list.ref.name for hash_list in lists}) if lists else []
+    if unknown:
+        raise Stop(
+            f"[lists.{unknown[0]}] names no list of this run",
+            hint=f"lists by their own names: {', '.join(hash_list.ref.name for hash_list in lists)}",
+        )
+    memories: list[int | None] = []
+    try:
+        memories.extend(near_memory_of(item, settings.radius_of(item.ref.name)) for item in lists)
+        yield memories
+    finally:
+        for memory in memories:
+            if memory is not None:
+                os.close(memory)
 
 
 def _figures_of(hash_list: CompiledList) -> ListFigures:

@@ -9,24 +9,28 @@ descriptors of lists and keys are inherited, never paths.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing import reduction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vetset.config import RunSettings, Settings
 from vetset.datasets.formats import ByFormat
+from vetset.datasets.printable import printable
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.hashlists.compiled import map_list
 from vetset.ledger import Disk, Ledger, Sink
-from vetset.pipeline import shard as work
-from vetset.ports import Runner
-from vetset.records import Task, TaskReport
+from vetset.pipeline import room as work
+from vetset.pipeline.shard import do
+from vetset.ports import Decoder, FingerprintKind, Runner
+from vetset.records import Reach, Task, TaskReport
 from vetset.runners.local import Local
 from vetset.runners.serial import Serial, place_of
+from vetset.sandbox.room import Sandbox
 from vetset.vault import RunKeys, Vault, read_identities
 
 
@@ -54,6 +58,7 @@ class WorkerPlan:
     custodians: tuple[str, ...]
     identities: tuple[Path, ...]
     list_fds: tuple[Inherited, ...]
+    near_fds: tuple[Inherited | None, ...]  # what finds near keys, list by list, where pictures are looked into
     keys_fd: Inherited
     settings: work.ShardSettings
     reading: Settings
@@ -64,11 +69,32 @@ _ROOM: list[work.Room] = []  # one a process: what a worker has in hand between 
 
 @contextlib.contextmanager
 def _standing_room(plan: WorkerPlan, disk: Disk) -> Iterator[None]:
-    _ROOM.append(room_of(plan, disk))
-    try:
-        yield
-    finally:
-        _ROOM.pop()
+    with _Decoders(plan.reading) as decoders:
+        _ROOM.append(room_of(plan, disk, decoders))
+        try:
+            yield
+        finally:
+            _ROOM.pop()
+
+
+class _Decoders:
+    """The sandbox of a worker, started when its first picture comes, and ended with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sandbox: Sandbox | None = None
+
+    def __call__(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = Sandbox(self._settings.fingerprint, self._settings.sandbox)
+        return self._sandbox
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +108,47 @@ class Boot:
         return _standing_room(self.plan, self.disk)
 
 
-def room_of(plan: WorkerPlan, disk: Disk) -> work.Room:
+def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder]) -> work.Room:
     """Builds what a worker has from its plan."""
     ledger = Ledger(plan.run, disk)
     keys = RunKeys.from_fd(plan.keys_fd.fd)
     return work.Room(
         root=plan.dataset_root,
         dataset=ByFormat(plan.dataset_root, plan.reading),
-        lists=[map_list(inherited.fd) for inherited in plan.list_fds],
+        lists=[
+            map_list(exact.fd, near.fd if near else None)
+            for exact, near in zip(plan.list_fds, plan.near_fds, strict=True)
+        ],
         ledger=ledger,
         vault=Vault(ledger.sink, keys, plan.custodians, read_identities(plan.identities)),
         keys=keys,
         settings=plan.settings,
         cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
+        decoder=decoders,
+        kinds=kinds_of(plan.reading) if plan.settings.reach is not Reach.COLUMNS else (),
     )
+
+
+def kinds_of(settings: Settings) -> tuple[FingerprintKind, ...]:
+    """The optional kinds of fingerprint that the settings name, to be compared by their own distance."""
+    kinds: tuple[FingerprintKind, ...] = ()
+    for name in settings.fingerprint.kinds:
+        module, _, attribute = name.partition(":")
+        try:
+            kinds += (getattr(importlib.import_module(module), attribute)(),)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            raise Stop(
+                f"the optional kind of fingerprint {printable(name)} cannot be loaded",
+                hint="[fingerprint] kinds names module:Class of an installed library",
+            ) from None
+    return kinds
 
 
 def run_task(task: Task) -> TaskReport:
     """The only function a runner calls. Known trouble becomes a report; the rest is the runner's shard boundary's."""
     started = time.monotonic()
     try:
-        report = work.do(_ROOM[-1], task)
+        report = do(_ROOM[-1], task)
     except SinkError as error:
         return TaskReport(task, stop=sink_words(error), hint=SINK_HINT)
     except ShardError as error:

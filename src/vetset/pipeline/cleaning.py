@@ -1,0 +1,82 @@
+"""The step `clean` on one shard: its files written into the cleaned dataset, as they are or less what goes.
+
+In it: which rows go, from the vault and the policy, and the writing. Not in it: how a format is written (datasets).
+Rules: a file that is not what was screened is not cleaned; nothing pending delays a removal; each file is a product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from vetset.errors import ShardError, Trouble
+from vetset.ledger import Product, ProductStream, Sink
+from vetset.pipeline.room import I64, Made, Room, balance, digest_of_files, held_rows, matches, needed, rows_of
+from vetset.records import Shard, Task
+from vetset.stages import clean, screen
+
+#: The name under which a manifest of `clean` names the shard's file in the cleaned dataset.
+CLEANED = "cleaned"
+
+
+def clean_shard(room: Room, task: Task) -> Made:
+    """Writes the shard's file of the cleaned dataset: a copy where nothing goes, else the shard less its rows."""
+    shard, cleaned = task.shard, room.cleaned
+    if cleaned is None:
+        raise ShardError(Trouble.INTERNAL, "no folder to clean into")
+    screened = needed(room.ledger, "screen", shard)
+    result = clean.clean(
+        screened.rows, **_removals(room, task), settings=clean.CleanSettings(room.settings.remove_held)
+    )
+    balance(result.tally, screened.rows)
+    if digest_of_files(room, shard) != screened.materials["source"]:
+        raise ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
+    products = _write_cleaned(room, cleaned, shard, result.onward)
+    digest = room.vault.seal_hits("clean", shard, (), result.tally)
+    room.ledger.note("clean", shard.id, {"vault": digest})
+    return Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, products)
+
+
+def _removals(room: Room, task: Task) -> dict[str, I64]:
+    found = rows_of(room.vault.hits("screen", task.shard))
+    held = np.zeros(0, np.int64)
+    if task.basis == "expand":
+        held = held_rows(room.vault, task.shard)
+        near = np.setdiff1d(rows_of(matches(room, task.shard)), held)
+        found = np.union1d(found, rows_of(room.vault.hits("expand", task.shard)))
+        found = np.union1d(found, near).astype(np.int64)
+    return {"found": found, "held": held, "by_policy": _policy_rows(room, task.shard)}
+
+
+def _policy_rows(room: Room, shard: Shard) -> I64:
+    """Recomputed from the columns, since policy is no secret and is never sealed."""
+    columns = frozenset(column for rule in room.settings.rules for column in screen.rule_columns(rule))
+    pieces = [np.zeros(0, np.int64)]
+    if columns:
+        for batch in room.dataset.batches(shard, columns):
+            mask = screen.policy_rows(batch.values, room.settings.rules)
+            pieces.append(np.flatnonzero(mask) + batch.first_row)
+    return np.concatenate(pieces)
+
+
+def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dict[str, Product]:
+    """Every file of the shard: as it is, or less what belongs to the rows removed."""
+    if not len(removed):
+        return _named(cleaned.copy(name, room.root / name) for name in room.dataset.files(shard))
+    written: list[ProductStream] = []
+
+    @contextlib.contextmanager
+    def product(name: str) -> Iterator[ProductStream]:
+        with cleaned.product(name) as stream:
+            yield stream
+        written.append(stream)
+
+    room.dataset.write_without(shard, removed, product)
+    return _named(stream.product for stream in written)
+
+
+def _named(products: Iterable[Product]) -> dict[str, Product]:
+    """The shard's own file as `cleaned`, those beside it as `cleaned 1`, `cleaned 2`, ..."""
+    return {f"{CLEANED} {number}" if number else CLEANED: product for number, product in enumerate(products)}

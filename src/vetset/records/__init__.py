@@ -1,0 +1,69 @@
+"""The records that pass between the parts, all under one name: frozen data, closed enums, and `Sealed`.
+
+In it: `value`, `row`, `picture`, `outcome`, `finding`, `task`. Not in it: rules, files, clocks, randomness.
+"""
+
+from vetset.records.finding import Address, Borne, Hit, ListEntry, ListRef, Match, Nearness
+from vetset.records.outcome import ASSESSED, CleanOutcome, MatchOutcome, ScreenOutcome, Tally, merged, total
+from vetset.records.picture import (
+    Decoded,
+    FingerprintOutcome,
+    Fingerprints,
+    Picture,
+    ResizeMode,
+    Stored,
+    View,
+    ViewPrint,
+)
+from vetset.records.row import Reach, RowBatch, Shard, ShardFacts
+from vetset.records.task import StageResult, Task, TaskReport
+from vetset.records.value import (
+    DIGEST_COLUMNS,
+    URL_ALGORITHM,
+    WIDTH_BYTES,
+    Column,
+    Sealed,
+    SealedBatch,
+    Signal,
+    UrlForm,
+)
+
+__all__ = [
+    "ASSESSED",
+    "DIGEST_COLUMNS",
+    "URL_ALGORITHM",
+    "WIDTH_BYTES",
+    "Address",
+    "Borne",
+    "CleanOutcome",
+    "Column",
+    "Decoded",
+    "FingerprintOutcome",
+    "Fingerprints",
+    "Hit",
+    "ListEntry",
+    "ListRef",
+    "Match",
+    "MatchOutcome",
+    "Nearness",
+    "Picture",
+    "Reach",
+    "ResizeMode",
+    "RowBatch",
+    "ScreenOutcome",
+    "Sealed",
+    "SealedBatch",
+    "Shard",
+    "ShardFacts",
+    "Signal",
+    "StageResult",
+    "Stored",
+    "Tally",
+    "Task",
+    "TaskReport",
+    "UrlForm",
+    "View",
+    "ViewPrint",
+    "merged",
+    "total",
+]
