@@ -300,11 +300,11 @@ static PyObject *pdq(PyObject *module, PyObject *args) {
     PyBuffer_Release(&prints);
     if (!shaped) return PyErr_Format(PyExc_ValueError, "the pixels and their shape disagree");
     if (done < 0) return PyErr_NoMemory();
-    return how == EITHER_WAY ? PyLong_FromLong(quality) : Py_BuildValue("ii", quality, done);
+    return PyTuple_GET_SIZE(args) < 7 ? PyLong_FromLong(quality) : Py_BuildValue("ii", quality, done);
 }
 
 PyMethodDef pdq_methods[] = {
-    {"pdq", pdq, METH_VARARGS, "pdq(pixels, height, width, colours, prints[, lanes[, how]]) -> quality"},
+    {"pdq", pdq, METH_VARARGS, "pdq(pixels, height, width, colours, prints[, lanes]) -> quality; with how: (quality, whether by the fused way)"},
     {NULL, NULL, 0, NULL},
 };
 #endif

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import settings
+
+from vetset.kernels import native
 
 settings.register_profile("vetset", deadline=None)
 settings.load_profile("vetset")
@@ -13,3 +16,13 @@ settings.load_profile("vetset")
 # Ctrl-C would wait for ever. With a handler here, what they start has the default again.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(params=["native", "plain"])
+def either_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test twice: with the native kernels, and with the definitions in their place."""
+    if request.param == "plain":
+        monkeypatch.setattr(native, "LIB", None)
+    elif native.LIB is None:
+        pytest.skip("the native kernels are not built here")
+    return str(request.param)
