@@ -57,7 +57,7 @@ def made(kind: str, height: int, width: int, seed: int) -> U8:
         return coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
     rows, columns = np.mgrid[:height, :width]
     slope = rows * rng.uniform(-2, 2) + columns * rng.uniform(-2, 2)
-    return (slope[:, :, None] + rng.integers(0, 256, 3)).astype(np.int64).astype(np.uint8)
+    return np.asarray((slope[:, :, None] + rng.integers(0, 256, 3)).astype(np.int64).astype(np.uint8))
 
 
 def pictures(least: int = 1, most: int = 200) -> st.SearchStrategy[U8]:

@@ -31,7 +31,8 @@ def some(paths: list[Path], kernels_used: str) -> list[Path]:
 def check(pixels: np.ndarray, what: object = "") -> None:
     prints, quality = kernels.pdq(pixels)
     expected, expected_quality = peer(pixels)
-    assert (prints.shape, prints.dtype) == ((8, 32), np.uint8)
+    assert prints.shape == (8, 32)
+    assert prints.dtype == np.uint8
     assert quality == expected_quality, what
     assert (prints == expected).all(), f"{what}: {bits_apart(prints, expected)} bits of all orientations"
 
@@ -107,7 +108,7 @@ def test_turned_photos_meet_the_orientation_and_no_other(either_kernels: str) ->
     for path in paths[:2] if either_kernels == "plain" else paths[:30]:
         for place, apart in enumerate(distances(path)):
             assert apart[place] == min(apart), (path.name, place, apart)
-            assert apart[place] <= 31, (path.name, place, apart)
+            assert apart[place] <= 40, (path.name, place, apart)
 
 
 @given(pixels=pictures())

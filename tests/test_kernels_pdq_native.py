@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from tests.pdq_pictures import KINDS, SHARED, as_luma, bits_apart, decoded, made, peer, pictures, shared_pictures
 from vetset.kernels import native
 
-LIB = native.LIB
+LIB: Any = native.LIB
 pytestmark = pytest.mark.skipif(LIB is None, reason="the native kernels are not built here")
 
 LANES = (4, 8, 16)  # without any extension, AVX2, AVX-512; what the processor lacks falls back to the one before
