@@ -18,26 +18,29 @@ import numpy.typing as npt
 
 from vetset.datasets.extremes import Extremes, united
 from vetset.datasets.pagebody import (
-    BY_DICTIONARY,
-    PLAIN,
     Body,
     Counts,
-    Cut,
-    Form,
     Made,
-    Renumbering,
     can_cut,
-    cut_values,
-    damage_told,
     dictionary_page,
     encoding_of,
-    indices_of,
     put_together,
     read_page,
     taken_apart,
 )
 from vetset.datasets.pages import DATA_PAGE, DATA_PAGE_V2, DICTIONARY_PAGE, Page, size_of
 from vetset.datasets.rowgroups import undecodable
+from vetset.datasets.valuecut import (
+    BY_DICTIONARY,
+    PLAIN,
+    Cut,
+    Form,
+    Renumbering,
+    cut_values,
+    damage_told,
+    indices_of,
+    without,
+)
 from vetset.errors import ShardError, Trouble
 from vetset.kernels.encoding import U32, Mask
 
@@ -129,10 +132,7 @@ def _uncounted() -> ShardError:
 
 def _present(body: Body, form: Form) -> Mask | None:
     """Which entries have a value; None if all have."""
-    if body.definition is None:
-        return None
-    present: Mask = body.definition == form.max_definition
-    return None if present.all() else present
+    return None if body.definition is None else body.definition == form.max_definition
 
 
 def entries_used(source: Source, keep: Mask) -> Mask:
@@ -159,7 +159,7 @@ class _Dictionary:
         self._form = replace(source.form, max_definition=0, max_repetition=0)
         self.stored = read_page(source.file, page)
         self._values = taken_apart(page, self.stored, self._form).values
-        cut = cut_values(self._values, PLAIN, used, self._form, 0, None)
+        cut = cut_values(self._values, PLAIN, used, self._form)
         self.entries = len(used)
         self.extremes = cut.extremes
         self.renumbering: Renumbering | None = None
@@ -167,7 +167,8 @@ class _Dictionary:
         if not used.all():
             count = int(np.count_nonzero(used))
             self.renumbering = Renumbering((np.cumsum(used) - 1).astype(np.uint32), max(1, (count - 1).bit_length()))
-            self.made = dictionary_page(page, cut.data, count, source.form)
+            gone = np.zeros((0, 2), np.int64) if cut.gone is None else cut.gone
+            self.made = dictionary_page(page, without(self._values, gone), count, source.form)
 
     def extremes_of(self, indices: U32) -> Extremes:
         """Of some indices into the dictionary as it was."""
@@ -235,8 +236,8 @@ def _write_page(
     counts = Counts(count, count - values, rows)
     made = None
     if count != len(stays) or (anew is not None and encoding in BY_DICTIONARY):
-        body = Body(_cut_levels(body.repetition, stays), _cut_levels(body.definition, stays), cut.data)
-        made = put_together(page, body, form, counts)
+        levels = {"repetition": _cut(body.repetition, stays), "definition": _cut(body.definition, stays)}
+        made = put_together(page, body._replace(**levels), form, counts, cut)
     at = target.tell()
     if out.data_at is None:
         out.data_at = at
@@ -246,7 +247,7 @@ def _write_page(
     out.entries, out.nulls, out.rows = out.entries + count, out.nulls + counts.nulls, out.rows + rows
 
 
-def _cut_levels(levels: U32 | None, stays: Mask) -> U32 | None:
+def _cut(levels: U32 | None, stays: Mask) -> U32 | None:
     return None if levels is None else levels[stays]
 
 

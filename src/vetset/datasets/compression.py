@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from vetset.datasets.rowgroups import no_arrow_message, undecodable
+from vetset.kernels import snappy
 
 #: A footer's name of a codec -> Arrow's. At their default levels, so that a file's bytes follow from its source.
 _NAMES = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd", "LZ4_RAW": "lz4_raw"}
@@ -26,9 +27,11 @@ def is_known(codec: str) -> bool:
 
 
 def unfolded(data: Any, codec: str, size_bytes: int) -> memoryview:
-    """The contents of `data` (a buffer), which must be of `size_bytes`. ShardError NOT_THE_FORMAT if they are not."""
+    """The contents of `data` (a buffer), which must be of `size_bytes`. ShardError NOT_THE_FORMAT or NotEncoded."""
     if codec == _PLAIN:
         return _bytewise(data)
+    if codec == "SNAPPY":
+        return snappy.unfolded(data, size_bytes)
     with no_arrow_message():
         contents = _streamed(data, codec, size_bytes) if codec in _STREAMED else _at_once(data, codec, size_bytes)
     if len(contents) != size_bytes:
@@ -47,22 +50,9 @@ def _streamed(data: Any, codec: str, size_bytes: int) -> memoryview:
 
 def _at_once(data: Any, codec: str, size_bytes: int) -> memoryview:
     arrow = pa.Codec(_NAMES[codec])
-    if codec == "SNAPPY":
-        if _snappy_size(_bytewise(data)[:5]) != size_bytes:
-            raise undecodable()
-    elif size_bytes and _fits(arrow, data, size_bytes - 1):
+    if size_bytes and _fits(arrow, data, size_bytes - 1):
         raise undecodable()
     return _bytewise(arrow.decompress(data, decompressed_size=size_bytes))
-
-
-def _snappy_size(head: memoryview) -> int:
-    """Snappy's data begin with the size of what they unfold to (google/snappy, format_description.txt)."""
-    size = 0
-    for place, byte in enumerate(head):
-        size |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
-            break
-    return size
 
 
 def _fits(arrow: Any, data: Any, size_bytes: int) -> bool:

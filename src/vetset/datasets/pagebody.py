@@ -1,38 +1,33 @@
-"""A data page taken apart and put together again: levels, values, and the values that stay.
+"""A data page taken apart and put together again: levels and values, folded and unfolded.
 
-In it: both versions of data pages, the encodings that can be cut (plain, dictionary, runs of booleans, split bytes).
-Not in it: which rows stay, and where the page goes (`chunks`). See apache/parquet-format, Encodings.md.
+In it: both versions of data pages, and the dictionary page. Not in it: encodings of values (`valuecut`), which rows
+stay, and where the page goes (`chunks`). See apache/parquet-format, README.md: Data Pages.
 Rules: `can_cut` decides from headers alone, before a byte is written; what then does not hold what its header tells is
-damage; bytes of a page after its last value are dropped, since nobody knows whose they were.
+damage; a page's own statistics are not kept.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from vetset.datasets.compression import folded, is_known, unfolded
-from vetset.datasets.extremes import Extremes, Order, order_of
+from vetset.datasets import compression
 from vetset.datasets.pages import DATA_PAGE, DATA_PAGE_V2, DICTIONARY_PAGE, Page, PageHeader, size_of
 from vetset.datasets.rowgroups import undecodable
 from vetset.datasets.thrift import I32, STRUCT, Typed, bool_of, packed, value_of
+from vetset.datasets.valuecut import PLAIN, PLAIN_DICTIONARY, RLE, Cut, Form, damage_told, is_known, joined, without
 from vetset.errors import ShardError, Trouble
-from vetset.kernels.encoding import U32, Mask, NotEncoded, byte_arrays_kept, hybrid_encoded, hybrid_values
+from vetset.kernels import snappy
+from vetset.kernels.encoding import I64, U32, NotEncoded, hybrid_encoded, hybrid_values
 
-PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY, BYTE_STREAM_SPLIT = 0, 2, 3, 8, 9
-BY_DICTIONARY = frozenset({PLAIN_DICTIONARY, RLE_DICTIONARY})
-_WIDTH_BYTES = {"INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 #: Levels are held as 32-bit numbers while a page is cut, and runs make many of few bytes.
 MAX_PAGE_VALUES = 1 << 24
-_NUMBERS: dict[int, np.dtype[Any]] = {4: np.dtype("<u4"), 8: np.dtype("<u8")}
 _LENGTH_BYTES = 4
-_NOTHING = np.zeros(0, np.uint32)
+_RUN, _LONGEST_VARINT = 0, 5
+#: With more stretches than one in so many values it is better to compress anew.
+_VALUES_PER_STRETCH = 8
 
 
 class Data:
@@ -47,68 +42,28 @@ class DataV2:
     NUM_VALUES, NUM_NULLS, NUM_ROWS, ENCODING, DEFINITION_BYTES, REPETITION_BYTES, IS_COMPRESSED = 1, 2, 3, 4, 5, 6, 7
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How the pages of a column chunk are to be understood. `width`: bytes of a value, 0 where they differ."""
-
-    kind: str
-    width: int
-    codec: str
-    max_definition: int
-    max_repetition: int
-    order: Order | None
-
-
-def form_of(leaf: Any, codec: str) -> Form:
-    """From Parquet's own description of a leaf column."""
-    kind = leaf.physical_type
-    width = leaf.length if kind == "FIXED_LEN_BYTE_ARRAY" else _WIDTH_BYTES.get(kind, 0)
-    return Form(kind, width, codec, leaf.max_definition_level, leaf.max_repetition_level, order_of(leaf))
-
-
 def encoding_of(page: Page) -> int:
     return size_of(page.inner, DataV2.ENCODING if page.kind == DATA_PAGE_V2 else Data.ENCODING)
 
 
 def can_cut(page: Page, form: Form, *, is_first: bool) -> bool:
     """Whether a page is one of those that can be cut."""
-    if (
-        not is_known(form.codec)
-        or page.values > MAX_PAGE_VALUES
-        or (form.kind == "FIXED_LEN_BYTE_ARRAY" and form.width <= 0)
-    ):
+    if not compression.is_known(form.codec) or page.values > MAX_PAGE_VALUES:
         return False
     if page.kind == DICTIONARY_PAGE:
-        return is_first and size_of(page.inner, Data.ENCODING) in (PLAIN, PLAIN_DICTIONARY) and form.kind != "BOOLEAN"
+        return is_first and size_of(page.inner, Data.ENCODING) in (PLAIN, PLAIN_DICTIONARY) and is_known(PLAIN, form)
     if page.kind == DATA_PAGE:
         levels = [(form.max_definition, Data.DEFINITION), (form.max_repetition, Data.REPETITION)]
         if any(top and size_of(page.inner, field) != RLE for top, field in levels):
             return False
-    return page.kind in (DATA_PAGE, DATA_PAGE_V2) and _is_cut(encoding_of(page), form)
-
-
-def _is_cut(encoding: int, form: Form) -> bool:
-    if encoding == RLE:
-        return form.kind == "BOOLEAN"
-    if encoding == BYTE_STREAM_SPLIT:
-        return form.width > 0
-    return encoding == PLAIN or encoding in BY_DICTIONARY
-
-
-@contextmanager
-def damage_told() -> Iterator[None]:
-    """Turns what the kernels say of data that are not theirs into trouble of the shard."""
-    try:
-        yield
-    except NotEncoded:
-        raise undecodable() from None
+    return page.kind in (DATA_PAGE, DATA_PAGE_V2) and is_known(encoding_of(page), form)
 
 
 def read_page(file: Any, page: Page) -> memoryview:
     """Header and body as they are stored; the checksum is compared if there is one."""
     file.seek(page.start)
-    stored = memoryview(file.read_buffer(page.length + page.stored)).cast("B")
-    if len(stored) != page.length + page.stored:
+    stored = np.empty(page.length + page.stored, np.uint8).data
+    if file.readinto(stored) != len(stored):
         raise ShardError(Trouble.TRUNCATED, "the file ends within a page")
     told = value_of(page.fields, PageHeader.CRC)
     if isinstance(told, int) and (told ^ zlib.crc32(stored[page.length :])) & 0xFFFFFFFF:
@@ -120,37 +75,72 @@ def read_page(file: Any, page: Page) -> memoryview:
 
 
 class Body(NamedTuple):
-    """Levels, None where the column has none, and the values as they are encoded."""
+    """Levels and values of a page. Repetition is None where the column has none, definition also where all entries have
+    values. `folded` is the compressed part of the page, `whole` the same unfolded, `at` the values' place in it.
+    """
 
     repetition: U32 | None
     definition: U32 | None
-    values: memoryview
+    folded: memoryview
+    whole: memoryview
+    at: int
+
+    @property
+    def values(self) -> memoryview:
+        return self.whole[self.at :]
 
 
 def taken_apart(page: Page, stored: memoryview, form: Form) -> Body:
-    """A data page's body, unfolded."""
+    """A data page's body, unfolded; or a dictionary page's, if the form has no levels."""
+    body = stored[page.length :]
     with damage_told():
         if page.kind == DATA_PAGE_V2:
-            return _second_version(page, stored[page.length :], form)
-        rest = unfolded(stored[page.length :], form.codec, page.unfolded)
-        repetition, rest = _levels(rest, form.max_repetition, page.values)
-        definition, rest = _levels(rest, form.max_definition, page.values)
-    return Body(repetition, definition, rest)
+            return _second_version(page, body, form)
+        whole = compression.unfolded(body, form.codec, page.unfolded)
+        start, middle = _stretch(whole, 0, form.max_repetition)
+        repetition = _levels(whole[start:middle], form.max_repetition, page.values)
+        start, at = _stretch(whole, middle, form.max_definition)
+        definition = _definition(whole[start:at], form.max_definition, page.values)
+    return Body(repetition, definition, body, whole, at)
 
 
-def _levels(data: memoryview, top: int, count: int) -> tuple[U32 | None, memoryview]:
+def _stretch(data: memoryview, at: int, top: int) -> tuple[int, int]:
+    """Where the levels at a place start, after their length, and where they end."""
     if not top:
-        return None, data
-    stop = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
-    if len(data) < max(stop, _LENGTH_BYTES):
+        return at, at
+    start = at + _LENGTH_BYTES
+    stop = start + int.from_bytes(data[at:start], "little")
+    if len(data) < max(start, stop):
         raise NotEncoded
-    return _checked(hybrid_values(data[_LENGTH_BYTES:stop], top.bit_length(), count), top), data[stop:]
+    return start, stop
 
 
-def _checked(levels: U32, top: int) -> U32:
+def _levels(data: memoryview, top: int, count: int) -> U32 | None:
+    if not top:
+        return None
+    levels = hybrid_values(data, top.bit_length(), count)
     if len(levels) and levels.max() > top:
         raise NotEncoded
     return levels
+
+
+def _definition(data: memoryview, top: int, count: int) -> U32 | None:
+    """Levels, or None if all are the highest: which is so in most pages, and told by one run."""
+    if not top or _is_one_run(data, top, count):
+        return None
+    levels = _levels(data, top, count)
+    return None if levels is None or (levels == top).all() else levels
+
+
+def _is_one_run(data: memoryview, top: int, count: int) -> bool:
+    head = place = 0
+    for byte in data[:_LONGEST_VARINT]:
+        head |= (byte & 0x7F) << 7 * place
+        place += 1
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            break
+    value = data[place : place + (top.bit_length() + 7) // 8]
+    return head & 1 == _RUN and head >> 1 >= count and int.from_bytes(value, "little") == top
 
 
 def _second_version(page: Page, body: memoryview, form: Form) -> Body:
@@ -158,103 +148,16 @@ def _second_version(page: Page, body: memoryview, form: Form) -> Body:
     second = first + size_of(page.inner, DataV2.DEFINITION_BYTES)
     if second > len(body) or second > page.unfolded:
         raise NotEncoded
-    levels = []
-    for data, top in ((body[:first], form.max_repetition), (body[first:second], form.max_definition)):
-        levels.append(_checked(hybrid_values(data, top.bit_length(), page.values), top) if top else None)
+    repetition = _levels(body[:first], form.max_repetition, page.values)
+    definition = _definition(body[first:second], form.max_definition, page.values)
     values = body[second:]
-    if value_of(page.inner, DataV2.IS_COMPRESSED, True) and page.unfolded > second:
-        values = unfolded(values, form.codec, page.unfolded - second)
-    return Body(levels[0], levels[1], values)
+    if _is_compressed(page) and page.unfolded > second:
+        values = compression.unfolded(values, form.codec, page.unfolded - second)
+    return Body(repetition, definition, body[second:], values, 0)
 
 
-# --- values that stay ------------------------------------------------------------------------------------------------
-
-
-class Renumbering(NamedTuple):
-    """A dictionary made anew: old index -> new, and the bits of the new ones."""
-
-    places: U32
-    bit_width: int
-
-
-class Cut(NamedTuple):
-    """Values that stay, encoded as before. `indices` are set instead of `extremes` where a dictionary holds them."""
-
-    data: Any
-    extremes: Extremes = None
-    indices: U32 | None = None
-
-
-def cut_values(
-    values: memoryview, encoding: int, kept: Mask, form: Form, entries: int, anew: Renumbering | None
-) -> Cut:
-    """Of the encoded values those under the mask; `entries` is how many the dictionary has."""
-    with damage_told():
-        if encoding in BY_DICTIONARY:
-            return _cut_indices(values, kept, entries, anew)
-        if encoding == RLE:
-            return _cut_runs(values, kept, form)
-        if form.kind == "BOOLEAN":
-            return _cut_bits(values, kept, form)
-        if form.width:
-            return _cut_fixed(values, encoding, kept, form)
-        data, low, high = byte_arrays_kept(values, kept)
-    return Cut(data, None if low is None or form.order is None else (low, high))
-
-
-def indices_of(values: memoryview, count: int, entries: int) -> tuple[int, U32]:
-    """Bit width and indices of a page by dictionary, each of an entry that is there."""
-    if not count:
-        return 0, _NOTHING
-    if not len(values):
-        raise NotEncoded
-    indices = hybrid_values(values[1:], values[0], count)
-    if indices.max() >= entries:
-        raise NotEncoded
-    return values[0], indices
-
-
-def _cut_indices(values: memoryview, kept: Mask, entries: int, anew: Renumbering | None) -> Cut:
-    bit_width, indices = indices_of(values, len(kept), entries)
-    indices = indices[kept]
-    if anew is not None:
-        bit_width = anew.bit_width
-    encoded = hybrid_encoded(indices if anew is None else anew.places[indices], bit_width)
-    return Cut(bytes([bit_width]) + encoded, indices=indices)
-
-
-def _cut_runs(values: memoryview, kept: Mask, form: Form) -> Cut:
-    stop = _LENGTH_BYTES + int.from_bytes(values[:_LENGTH_BYTES], "little")
-    bits = hybrid_values(values[_LENGTH_BYTES:stop], 1, len(kept))[kept]
-    encoded = hybrid_encoded(bits, 1)
-    return Cut(len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded, _of_numbers(bits.astype(np.bool_), form))
-
-
-def _cut_bits(values: memoryview, kept: Mask, form: Form) -> Cut:
-    bits = np.unpackbits(np.frombuffer(values, np.uint8), bitorder="little")
-    if len(bits) < len(kept):
-        raise NotEncoded
-    bits = bits[: len(kept)][kept]
-    return Cut(np.packbits(bits, bitorder="little").data, _of_numbers(bits.astype(np.bool_), form))
-
-
-def _cut_fixed(values: memoryview, encoding: int, kept: Mask, form: Form) -> Cut:
-    size_bytes = len(kept) * form.width
-    if len(values) < size_bytes:
-        raise NotEncoded
-    raw = np.frombuffer(values[:size_bytes], np.uint8)
-    if encoding == BYTE_STREAM_SPLIT:
-        split = raw.reshape(form.width, len(kept))[:, kept]
-        return Cut(split.tobytes(), _of_numbers(split.T.copy(), form))
-    wide = _NUMBERS.get(form.width)  # numpy picks numbers faster than rows of bytes
-    stays: npt.NDArray[Any] = raw.reshape(-1, form.width)[kept] if wide is None else raw.view(wide)[kept]
-    return Cut(stays.tobytes(), _of_numbers(stays, form))
-
-
-def _of_numbers(values: npt.NDArray[Any], form: Form) -> Extremes:
-    if form.order is None or form.order.dtype is None:
-        return None
-    return form.order.of_numbers(values.reshape(-1).view(form.order.dtype))
+def _is_compressed(page: Page) -> bool:
+    return page.kind == DATA_PAGE or bool(value_of(page.inner, DataV2.IS_COMPRESSED, True))
 
 
 # --- put together ----------------------------------------------------------------------------------------------------
@@ -280,27 +183,58 @@ class Made(NamedTuple):
         return len(self.header) + len(self.body)
 
 
-def put_together(page: Page, body: Body, form: Form, counts: Counts) -> Made:
-    """A data page like `page` with other contents; `body.values` are encoded as before. Page statistics go."""
-    levels = [_encoded(body.repetition, form.max_repetition), _encoded(body.definition, form.max_definition)]
+def put_together(page: Page, body: Body, form: Form, counts: Counts, cut: Cut) -> Made:
+    """A data page like `page`, with the levels of `body` and of its values what the cut leaves."""
+    repetition = _encoded(body.repetition, form.max_repetition, counts.entries)
+    definition = _encoded(body.definition, form.max_definition, counts.entries)
     if page.kind == DATA_PAGE:
-        parts = [part for level in levels if level is not None for part in (len(level).to_bytes(4, "little"), level)]
-        contents = b"".join([*parts, body.values])
+        both = (level for level in (repetition, definition) if level)
+        levels = b"".join(len(level).to_bytes(_LENGTH_BYTES, "little") + level for level in both)
         inner: Typed = {Data.NUM_VALUES: (I32, counts.entries), Data.ENCODING: page.inner[Data.ENCODING]}
         inner |= {Data.DEFINITION: (I32, RLE), Data.REPETITION: (I32, RLE)}
-        return _made(page, inner, folded(contents, form.codec), len(contents))
-    first, second = (level or b"" for level in levels)
+        return _made(page, inner, *_folded(levels, body, form, counts, cut))
     inner = {DataV2.ENCODING: page.inner[DataV2.ENCODING], DataV2.NUM_ROWS: (I32, counts.rows)}
     inner |= {DataV2.NUM_VALUES: (I32, counts.entries), DataV2.NUM_NULLS: (I32, counts.nulls)}
-    inner |= {DataV2.REPETITION_BYTES: (I32, len(first)), DataV2.DEFINITION_BYTES: (I32, len(second))}
-    is_compressed = bool(len(body.values)) and value_of(page.inner, DataV2.IS_COMPRESSED, True)
-    inner[DataV2.IS_COMPRESSED] = bool_of(is_compressed)
-    values = folded(body.values, form.codec) if is_compressed else body.values
-    return _made(page, inner, b"".join([first, second, values]), len(first) + len(second) + len(body.values))
+    inner |= {DataV2.REPETITION_BYTES: (I32, len(repetition)), DataV2.DEFINITION_BYTES: (I32, len(definition))}
+    if _is_compressed(page) and counts.nulls < counts.entries:
+        inner[DataV2.IS_COMPRESSED] = bool_of(True)
+        values, size_bytes = _folded(b"", body, form, counts, cut)
+    else:
+        inner[DataV2.IS_COMPRESSED] = bool_of(False)
+        values = _contents(b"", body, cut)
+        size_bytes = len(values)
+    whole = b"".join([repetition, definition, values])
+    return _made(page, inner, whole, len(repetition) + len(definition) + size_bytes)
 
 
-def _encoded(levels: U32 | None, top: int) -> bytes | None:
-    return None if levels is None else hybrid_encoded(levels, top.bit_length())
+def _folded(levels: bytes, body: Body, form: Form, counts: Counts, cut: Cut) -> tuple[Any, int]:
+    """Levels and values that stay, compressed, and their size before that."""
+    is_sparse = cut.gone is not None and len(cut.gone) * _VALUES_PER_STRETCH <= counts.entries - counts.nulls
+    if form.codec == "SNAPPY" and cut.gone is not None and is_sparse:
+        gone = _with_levels(cut.gone, body.at)
+        made = snappy.cut(body.folded, body.whole, levels, gone)
+        if made is not None:
+            return made, len(levels) + len(body.whole) - int((gone[:, 1] - gone[:, 0]).sum())
+    contents = _contents(levels, body, cut)
+    return compression.folded(contents, form.codec), len(contents)
+
+
+def _with_levels(gone: I64, at: int) -> I64:
+    """Stretches that go in the values, in what holds levels and values: the old levels go too."""
+    return joined(np.array([[0, at]], np.int64), gone + at) if at else gone
+
+
+def _contents(levels: bytes, body: Body, cut: Cut) -> bytes:
+    if cut.gone is None:
+        return levels + (cut.made or b"")
+    return levels + without(body.values, cut.gone)
+
+
+def _encoded(levels: U32 | None, top: int, count: int) -> bytes:
+    """Levels encoded; all of them the highest if there are none but there should be."""
+    if not top:
+        return b""
+    return hybrid_encoded(np.full(count, top, np.uint32) if levels is None else levels, top.bit_length())
 
 
 def _made(page: Page, inner: Typed, body: Any, unfolded_bytes: int) -> Made:
@@ -318,4 +252,4 @@ def _made(page: Page, inner: Typed, body: Any, unfolded_bytes: int) -> Made:
 def dictionary_page(page: Page, values: bytes, entries: int, form: Form) -> Made:
     """A dictionary page like `page` with other entries."""
     inner = {**page.inner, Data.NUM_VALUES: (I32, entries)}  # which are as sorted as they were
-    return _made(page, inner, folded(values, form.codec), len(values))
+    return _made(page, inner, compression.folded(values, form.codec), len(values))

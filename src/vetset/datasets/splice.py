@@ -20,7 +20,6 @@ from vetset.datasets.chunks import Source, Written, entries_used, write_copy, wr
 from vetset.datasets.compact import NotCompact
 from vetset.datasets.extremes import ColumnIndex, Order, boundary_order, renewed
 from vetset.datasets.footer import Chunk, ColumnChunk, ColumnMetaData, FileMetaData, RowGroup
-from vetset.datasets.pagebody import form_of
 from vetset.datasets.pages import MAX_HEADER_BYTES, Page, pages_in_chunk
 from vetset.datasets.rowgroups import ParquetSource
 from vetset.datasets.runs import Rows, kept
@@ -42,6 +41,7 @@ from vetset.datasets.thrift import (
     struct_of,
     value_of,
 )
+from vetset.datasets.valuecut import form_of
 from vetset.errors import ShardError, Trouble
 from vetset.kernels.encoding import Mask
 
@@ -121,7 +121,9 @@ class Splice:
         parts = []
         for chunk, leaf in zip(self._source.footer.groups[number].chunks, self._leaves, strict=True):
             pages = list(pages_of(self._source.file, chunk, self._source.footer.end))
-            parts.append(Source(self._source.file, pages, form_of(leaf, chunk.codec)))
+            parts.append(
+                Source(self._source.file, pages, form_of(leaf, chunk.codec, with_extremes=chunk.has_statistics))
+            )
             values = sum(page.values for page in parts[-1].data_pages)
             if values != chunk.values:
                 raise ShardError(Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {chunk.values}")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vetset.kernels import native
 
 U32 = npt.NDArray[np.uint32]
+I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Data = bytes | memoryview
 
@@ -132,30 +133,39 @@ def _as_varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-class KeptValues(NamedTuple):
-    """Byte arrays that stay, each with its length before it, and the least and the greatest of them, if any."""
+class ByteArrays(NamedTuple):
+    """A walk over byte arrays: where those stand that go, where the last one ends, and the extremes of those that stay."""
 
-    data: bytes
+    gone: I64
+    end: int
     low: bytes | None
     high: bytes | None
 
 
-def byte_arrays_kept(data: Data, kept: Mask) -> KeptValues:
-    """Of the first len(kept) values those under the mask; what follows them goes too. Order is that of the bytes."""
+def byte_arrays_cut(data: Data, kept: Mask) -> ByteArrays:
+    """The first len(kept) values, each a length and its bytes. `gone` is (stretches, 2): start and stop of each stretch
+    that is not kept. Order is that of the bytes.
+    """
     if native.LIB is not None:
         try:
-            return KeptValues(*native.LIB.byte_arrays_kept(data, kept))
+            gone, end, low, high = native.LIB.byte_arrays_cut(data, kept)
         except ValueError:
             raise NotEncoded from None
+        return ByteArrays(np.frombuffer(gone, np.int64).reshape(-1, 2), end, low, high)
     whole = bytes(data)
-    values = []
-    at = 0
+    values, ends, at = [], [0], 0
     for stays in kept.tolist():
         start = at + _LENGTH_BYTES
         at = start + int.from_bytes(whole[at:start], "little")
         if max(start, at) > len(whole):
             raise NotEncoded
+        ends.append(at)
         if stays:
             values.append(whole[start:at])
-    lengthened = b"".join(len(value).to_bytes(_LENGTH_BYTES, "little") + value for value in values)
-    return KeptValues(lengthened, min(values, default=None), max(values, default=None))
+    return ByteArrays(np.array(ends)[stretches(~kept)], at, min(values, default=None), max(values, default=None))
+
+
+def stretches(chosen: Mask) -> I64:
+    """(n, 2): start and stop of each stretch of values under the mask."""
+    edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0))
+    return edges.reshape(-1, 2).astype(np.int64)
