@@ -133,7 +133,7 @@ static size_t hybrid_encode(const uint32_t *values, size_t count, unsigned width
 /* --- byte arrays ----------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    const uint8_t *low, *high; /* NULL while none is kept */
+    const uint8_t *low, *high; /* of those that were asked for; NULL while there is none */
     uint32_t low_size, high_size;
     size_t end;    /* of the last value */
     size_t ranges; /* stretches of values that are not kept */
@@ -145,9 +145,9 @@ static int less(const uint8_t *one, uint32_t one_size, const uint8_t *other, uin
 }
 
 /* Walks `count` values; into `ranges`, which has room for count + 1 pairs, go start and stop of each stretch that is
- * not kept. 1 if all values are there. */
-static int byte_arrays(const uint8_t *data, size_t size, const uint8_t *kept, size_t count, int64_t *ranges,
-                       Walked *found) {
+ * not kept. The extremes are of those kept, or of those that go. 1 if all values are there. */
+static int byte_arrays(const uint8_t *data, size_t size, const uint8_t *kept, size_t count, int of_gone,
+                       int64_t *ranges, Walked *found) {
     size_t at = 0;
     int gone = 0;
     *found = (Walked){0};
@@ -160,7 +160,8 @@ static int byte_arrays(const uint8_t *data, size_t size, const uint8_t *kept, si
         if (!kept[i]) {
             if (!gone) ranges[2 * found->ranges++] = (int64_t)at;
             ranges[2 * found->ranges - 1] = (int64_t)stop;
-        } else {
+        }
+        if ((kept[i] == 0) == of_gone) {
             if (!found->low || less(value, length, found->low, found->low_size))
                 found->low = value, found->low_size = length;
             if (!found->high || less(found->high, found->high_size, value, length))
@@ -185,7 +186,7 @@ typedef struct {
 } Element;
 
 /* The element at `at`, which is inside; 1 if it ends inside too. */
-static inline int element_at(const uint8_t *data, size_t size, size_t at, Element *found) {
+static int any_element_at(const uint8_t *data, size_t size, size_t at, Element *found) {
     uint8_t tag = data[at];
     size_t left = size - at - 1, kind = tag & 3;
     if (kind == LITERAL) {
@@ -207,6 +208,34 @@ static inline int element_at(const uint8_t *data, size_t size, size_t at, Elemen
         found->offset = offset | (size_t)(tag >> 5) << 8;
     }
     return found->offset != 0;
+}
+
+/* What a tag says, without a branch: for a long literal `skip` is 0. */
+typedef struct {
+    uint8_t length, skip; /* bytes of contents, and of the element in its compressed form */
+    uint16_t high;        /* bits of the offset that stand in the tag */
+    uint32_t mask;        /* of the four bytes behind it, those of the offset */
+} Tag;
+
+#define LITERAL_TAG(tag) {(tag) >= SHORT_LITERAL * 4 ? 0 : ((tag) >> 2) + 1, (tag) >= SHORT_LITERAL * 4 ? 0 : ((tag) >> 2) + 2, 0, 0}
+#define COPY_1_TAG(tag) {4 + ((tag) >> 2 & 7), 2, ((tag) >> 5) << 8, 0xff}
+#define COPY_2_TAG(tag) {((tag) >> 2) + 1, 3, 0, 0xffff}
+#define COPY_4_TAG(tag) {((tag) >> 2) + 1, 5, 0, 0xffffffff}
+#define TAGS_4(tag) LITERAL_TAG(tag), COPY_1_TAG((tag) + 1), COPY_2_TAG((tag) + 2), COPY_4_TAG((tag) + 3)
+#define TAGS_16(tag) TAGS_4(tag), TAGS_4((tag) + 4), TAGS_4((tag) + 8), TAGS_4((tag) + 12)
+#define TAGS_64(tag) TAGS_16(tag), TAGS_16((tag) + 16), TAGS_16((tag) + 32), TAGS_16((tag) + 48)
+static const Tag TAGS[256] = {TAGS_64(0), TAGS_64(64), TAGS_64(128), TAGS_64(192)};
+
+static inline int element_at(const uint8_t *data, size_t size, size_t at, Element *found) {
+    const Tag *tag = &TAGS[data[at]];
+    if (size - at <= LONGEST_COPY || !tag->skip) return any_element_at(data, size, at, found);
+    uint32_t behind;
+    memcpy(&behind, data + at + 1, 4);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    behind = __builtin_bswap32(behind);
+#endif
+    *found = (Element){tag->length, (behind & tag->mask) | tag->high, at + 1, at + tag->skip};
+    return found->offset || !tag->mask;
 }
 
 /* Unfolds into exactly `wanted` bytes; 1 if they are that many. */
@@ -337,6 +366,8 @@ static int put_pieces(Output *to, const Element *element, const uint8_t *whole, 
 static int snappy_without(const uint8_t *data, size_t size, const uint8_t *whole, size_t whole_size,
                           const uint8_t *first, size_t first_size, const Gone *gone, Output *to) {
     size_t at = 0, done = 0, next = 0, as_is, stays;
+    size_t reach = gone->count ? (size_t)gone->ranges[0] : whole_size; /* where the next range starts */
+    size_t behind = 0;                                                 /* where the last one ended */
     uint32_t told;
     if (!varint(data, size, &at, &told) || told != whole_size) return 0;
     stays = whole_size - (size_t)gone->before[gone->count];
@@ -349,10 +380,7 @@ static int snappy_without(const uint8_t *data, size_t size, const uint8_t *whole
         if (!element_at(data, size, at, &element) || element.length > whole_size - done) return 0;
         if (element.offset > done) return 0;
         size_t stop = done + element.length;
-        while (next < gone->count && (size_t)gone->ranges[2 * next + 1] <= done) next++;
-        int reached = next < gone->count && (size_t)gone->ranges[2 * next] < stop;
-        int looks_back = element.offset && next && (size_t)gone->ranges[2 * next - 1] > done - element.offset;
-        if (reached || looks_back) {
+        if (stop > reach || done - element.offset < behind) { /* a range is in it, or in what it refers to or crosses */
             if (!put(to, data + as_is, at - as_is)) return 0;
             as_is = element.next;
             if (!element.offset) {
@@ -360,6 +388,9 @@ static int snappy_without(const uint8_t *data, size_t size, const uint8_t *whole
             } else if (!put_pieces(to, &element, whole, done, stop, gone, next)) {
                 return 0;
             }
+            while (next < gone->count && (size_t)gone->ranges[2 * next + 1] <= stop) next++;
+            behind = next ? (size_t)gone->ranges[2 * next - 1] : 0;
+            reach = next < gone->count ? (size_t)gone->ranges[2 * next] : whole_size;
         }
         done = stop;
         at = element.next;
@@ -445,15 +476,15 @@ static PyObject *one_value(const uint8_t *value, uint32_t size) {
 static PyObject *byte_arrays_cut(PyObject *self, PyObject *arguments) {
     Py_buffer data, kept;
     Walked found = {0};
-    int right = 0;
+    int of_gone, right = 0;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "y*y*:byte_arrays_cut", &data, &kept)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "y*y*p:byte_arrays_cut", &data, &kept, &of_gone)) return NULL;
     PyObject *answer = NULL, *ranges = NULL;
     if (kept.len <= PY_SSIZE_T_MAX / 32) ranges = PyBytes_FromStringAndSize(NULL, (kept.len + 1) * 16);
     if (ranges) {
         int64_t *out = (int64_t *)(void *)PyBytes_AS_STRING(ranges);
         Py_BEGIN_ALLOW_THREADS
-        right = byte_arrays(data.buf, (size_t)data.len, kept.buf, (size_t)kept.len, out, &found);
+        right = byte_arrays(data.buf, (size_t)data.len, kept.buf, (size_t)kept.len, of_gone, out, &found);
         Py_END_ALLOW_THREADS
         if (right && !_PyBytes_Resize(&ranges, (Py_ssize_t)found.ranges * 16))
             answer = Py_BuildValue("NnNN", ranges, (Py_ssize_t)found.end, one_value(found.low, found.low_size),

@@ -8,7 +8,7 @@ dictionary stays that no row uses any more, since it may be a value that went; i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -29,13 +29,11 @@ from vetset.datasets.pagebody import (
     taken_apart,
 )
 from vetset.datasets.pages import DATA_PAGE, DATA_PAGE_V2, DICTIONARY_PAGE, Page, size_of
-from vetset.datasets.rowgroups import undecodable
 from vetset.datasets.valuecut import (
     BY_DICTIONARY,
     PLAIN,
-    Cut,
     Form,
-    Renumbering,
+    Indexed,
     cut_values,
     damage_told,
     indices_of,
@@ -94,34 +92,51 @@ class Written:
     unfolded: int = 0
     entries: int = 0
     nulls: int = 0
+    nulls_lost: int = 0
     rows: int = 0
+    is_all_read: bool = True
     extremes: Extremes = None
     pages: list[PagePlace] = field(default_factory=list)
     kinds: list[tuple[int, int]] = field(default_factory=list)  # type and encoding of each page
 
 
-def entries_of(source: Source, keep: Mask) -> Iterator[tuple[Page, memoryview, Body, Mask, int]]:
-    """Each data page as stored and taken apart, which of its entries stay, and how many rows begin in it and stay."""
+class Entries(NamedTuple):
+    """A data page: which of its entries stay, and how many rows that stay begin in it; what it holds, if it was read."""
+
+    page: Page
+    stays: Mask
+    rows: int
+    read: tuple[memoryview, Body] | None = None
+
+
+#: Whether a page must be read, by the page and by which of its rows stay.
+IsWanted = Callable[[Page, Mask], bool]
+
+
+def entries_of(source: Source, keep: Mask, is_wanted: IsWanted) -> Iterator[Entries]:
+    """The data pages; those of a column without repetition are read only if wanted."""
     row = 0
     for page in source.data_pages:
-        stored = read_page(source.file, page)
-        body = taken_apart(page, stored, source.form)
-        if body.repetition is None:
-            stays = keep[row : row + page.values]
-            begun = page.values
-            rows = int(np.count_nonzero(stays))
-        else:
-            begins = body.repetition == 0
-            begun = int(np.count_nonzero(begins))
-            place = np.cumsum(begins) + (row - 1)  # of the row that an entry belongs to; -1 would be the one before all
+        if source.form.max_repetition:
+            stored = read_page(source.file, page)
+            body = taken_apart(page, stored, source.form)
+            begins = np.zeros(0, np.bool_) if body.repetition is None else body.repetition == 0
+            place = np.cumsum(begins) + (row - 1)  # of the row that an entry belongs to
             if len(place) and (place[0] < 0 or place[-1] >= len(keep)):
                 raise _uncounted()
+            row += int(np.count_nonzero(begins))
             stays = keep[place]
-            rows = int(np.count_nonzero(stays & begins))
-        row += begun
+            yield Entries(page, stays, int(np.count_nonzero(stays & begins)), (stored, body))
+            continue
+        stays = keep[row : row + page.values]
+        row += page.values
         if row > len(keep):
             raise _uncounted()
-        yield page, stored, body, stays, rows
+        read = None
+        if is_wanted(page, stays):
+            stored = read_page(source.file, page)
+            read = stored, taken_apart(page, stored, source.form)
+        yield Entries(page, stays, int(np.count_nonzero(stays)), read)
     if row != len(keep):
         raise _uncounted()
 
@@ -130,53 +145,60 @@ def _uncounted() -> ShardError:
     return ShardError(Trouble.COUNTS_DISAGREE, "pages of other rows than the footer says")
 
 
-def _present(body: Body, form: Form) -> Mask | None:
-    """Which entries have a value; None if all have."""
-    return None if body.definition is None else body.definition == form.max_definition
+def _kept(stays: Mask, body: Body, form: Form) -> Mask:
+    """Of the values of a page, which stay."""
+    return stays if body.definition is None else stays[body.definition == form.max_definition]
+
+
+# --- dictionaries ----------------------------------------------------------------------------------------------------
+
+
+def _is_by_dictionary(page: Page) -> bool:
+    return encoding_of(page) in BY_DICTIONARY
 
 
 def entries_used(source: Source, keep: Mask) -> Mask:
     """Which entries of the dictionary rows use that stay; reading ends when all are."""
-    dictionary = source.dictionary
-    used = np.zeros(dictionary.values if dictionary else 0, np.bool_)
-    for page, _, body, stays, _ in entries_of(source, keep):
-        if encoding_of(page) not in BY_DICTIONARY:
+    used = np.zeros(source.dictionary.values if source.dictionary else 0, np.bool_)
+    if used.all():
+        return used
+    for page, stays, _, read in entries_of(source, keep, lambda page, _: _is_by_dictionary(page)):
+        if read is None or not _is_by_dictionary(page):
             continue
-        present = _present(body, source.form)
-        kept = stays if present is None else stays[present]
+        kept = _kept(stays, read[1], source.form)
         with damage_told():
-            used[indices_of(body.values, len(kept), len(used))[1][kept]] = True
+            used[indices_of(read[1].values, len(kept), len(used))[1][kept]] = True
         if used.all():
             break
     return used
 
 
-class _Dictionary:
-    """The dictionary of a chunk, as it was and as it becomes: `made` and `renumbering` if entries go, else None."""
+class Dictionary:
+    """The dictionary of a chunk, as it was and as it becomes: `made` is None if all its entries stay."""
 
-    def __init__(self, source: Source, page: Page, used: Mask) -> None:
+    def __init__(self, source: Source, page: Page, used: Mask, *, of_gone: bool) -> None:
         # A dictionary page is plain values after no levels: like a data page of a column that has none.
         self._form = replace(source.form, max_definition=0, max_repetition=0)
         self.stored = read_page(source.file, page)
         self._values = taken_apart(page, self.stored, self._form).values
-        cut = cut_values(self._values, PLAIN, used, self._form)
-        self.entries = len(used)
+        cut = cut_values(self._values, PLAIN, used, self._form, of_gone=of_gone)
         self.extremes = cut.extremes
-        self.renumbering: Renumbering | None = None
+        self.indexed = Indexed(len(used))
         self.made: Made | None = None
         if not used.all():
             count = int(np.count_nonzero(used))
-            self.renumbering = Renumbering((np.cumsum(used) - 1).astype(np.uint32), max(1, (count - 1).bit_length()))
+            places = (np.cumsum(used) - 1).astype(np.uint32)
+            self.indexed = Indexed(len(used), places, max(1, (count - 1).bit_length()))
             gone = np.zeros((0, 2), np.int64) if cut.gone is None else cut.gone
             self.made = dictionary_page(page, without(self._values, gone), count, source.form)
 
     def extremes_of(self, indices: U32) -> Extremes:
         """Of some indices into the dictionary as it was."""
         order = self._form.order
-        if self.extremes is None or order is None or not len(indices):
+        if order is None or not len(indices):
             return None
         if order.dtype is not None:
-            return order.of_numbers(np.frombuffer(self._values, order.dtype, self.entries)[indices])
+            return order.of_numbers(np.frombuffer(self._values, order.dtype, self.indexed.entries)[indices])
         ranks, entries = self._by_rank
         places = ranks[indices]
         return entries[places.min()], entries[places.max()]
@@ -186,80 +208,107 @@ class _Dictionary:
         """For each entry its place among all in ascending order, and the entries in that order."""
         whole, at = bytes(self._values), 0
         entries = []
-        for _ in range(self.entries):
+        for _ in range(self.indexed.entries):
             start = at + 4
             at = start + int.from_bytes(whole[at:start], "little")
             entries.append(whole[start:at])
-        order = sorted(range(self.entries), key=entries.__getitem__)
-        ranks = np.empty(self.entries, np.int64)
-        ranks[order] = np.arange(self.entries)
+        order = sorted(range(len(entries)), key=entries.__getitem__)
+        ranks = np.empty(len(entries), np.int64)
+        ranks[order] = np.arange(len(entries))
         return ranks, [entries[place] for place in order]
 
 
 # --- written ---------------------------------------------------------------------------------------------------------
 
 
-def write_cut(source: Source, keep: Mask, used: Mask, target: Any, *, with_places: bool) -> Written:
-    """Writes a chunk's rows that stay; `used` is `entries_used` of them. Extremes by page only `with_places`."""
-    out = Written()
-    dictionary = None
-    if source.dictionary is not None:
-        dictionary = _Dictionary(source, source.dictionary, used)
-        out.dictionary_at = target.tell()
-        _put(out, target, source.dictionary, dictionary.stored, dictionary.made)
-    for page, stored, body, stays, rows in entries_of(source, keep):
-        if not stays.any():
-            continue
-        _write_page(out, target, source, dictionary, (page, stored, body, stays, rows), with_places=with_places)
-    return out
+class Cutting:
+    """A chunk without the rows that go; `used` is `entries_used` of those that stay. `with_places`: the extremes found
+    are of each page and of what stays; else of what goes, and pages that lose nothing are not even unfolded.
+    """
 
+    def __init__(self, source: Source, keep: Mask, used: Mask, *, with_places: bool) -> None:
+        self._source = source
+        self._keep = keep
+        self._used = used
+        self._with_places = with_places
+        self._dictionary: Dictionary | None = None
 
-def _write_page(
-    out: Written,
-    target: Any,
-    source: Source,
-    dictionary: _Dictionary | None,
-    read: tuple[Page, memoryview, Body, Mask, int],
-    *,
-    with_places: bool,
-) -> None:
-    page, stored, body, stays, rows = read
-    form = source.form
-    present = _present(body, form)
-    kept = stays if present is None else stays[present]
-    entries = dictionary.entries if dictionary else 0
-    anew = dictionary.renumbering if dictionary else None
-    encoding = encoding_of(page)
-    cut = cut_values(body.values, encoding, kept, form, entries, anew)
-    extremes = _extremes_of(cut, dictionary, out, with_places=with_places)
-    count, values = int(np.count_nonzero(stays)), int(np.count_nonzero(kept))
-    counts = Counts(count, count - values, rows)
-    made = None
-    if count != len(stays) or (anew is not None and encoding in BY_DICTIONARY):
-        levels = {"repetition": _cut(body.repetition, stays), "definition": _cut(body.definition, stays)}
-        made = put_together(page, body._replace(**levels), form, counts, cut)
-    at = target.tell()
-    if out.data_at is None:
-        out.data_at = at
-    size_bytes = _put(out, target, page, stored, made)
-    if with_places:
-        out.pages.append(PagePlace(at, size_bytes, out.rows, counts.nulls, not values, extremes))
-    out.entries, out.nulls, out.rows = out.entries + count, out.nulls + counts.nulls, out.rows + rows
+    def write(self, target: Any) -> Written:
+        """Writes it."""
+        out = Written()
+        self._dictionary = self._open_dictionary(of_gone=not self._with_places)
+        if self._dictionary is not None and self._source.dictionary is not None:
+            out.dictionary_at = target.tell()
+            _put(out, target, self._source.dictionary, self._dictionary.stored, self._dictionary.made)
+            out.extremes = self._dictionary.extremes
+        for entries in entries_of(self._source, self._keep, self._is_wanted):
+            at = target.tell()
+            before = out.entries
+            if entries.read is None:
+                self._write_as_it_was(out, target, entries)
+            else:
+                self._write(out, target, entries, *entries.read)
+            if out.data_at is None and out.entries > before:
+                out.data_at = at
+        return out
 
+    def extremes(self) -> Extremes:
+        """Of all that stays, from all pages once more."""
+        dictionary = self._open_dictionary(of_gone=False)
+        found = dictionary.extremes if dictionary else None
+        for page, stays, _, read in entries_of(self._source, self._keep, lambda page, _: not _is_by_dictionary(page)):
+            if read is not None and not _is_by_dictionary(page):
+                kept = _kept(stays, read[1], self._source.form)
+                cut = cut_values(read[1].values, encoding_of(page), kept, self._source.form, of_gone=False)
+                found = united(found, cut.extremes)
+        return found
 
-def _cut(levels: U32 | None, stays: Mask) -> U32 | None:
-    return None if levels is None else levels[stays]
+    def _open_dictionary(self, *, of_gone: bool) -> Dictionary | None:
+        page = self._source.dictionary
+        return None if page is None else Dictionary(self._source, page, self._used, of_gone=of_gone)
 
+    @property
+    def _is_anew(self) -> bool:
+        return self._dictionary is not None and self._dictionary.made is not None
 
-def _extremes_of(cut: Cut, dictionary: _Dictionary | None, out: Written, *, with_places: bool) -> Extremes:
-    """A page's extremes, united with the chunk's. All entries of a dictionary are used, so it counts as a whole."""
-    if cut.indices is None:
+    def _is_wanted(self, page: Page, stays: Mask) -> bool:
+        return self._with_places or not stays.all() or (self._is_anew and _is_by_dictionary(page))
+
+    def _write_as_it_was(self, out: Written, target: Any, entries: Entries) -> None:
+        out.is_all_read = False
+        _put(out, target, entries.page, read_page(self._source.file, entries.page), None)
+        out.entries += entries.page.values
+        out.rows += entries.rows
+
+    def _write(self, out: Written, target: Any, entries: Entries, stored: memoryview, body: Body) -> None:
+        page, stays, rows, _ = entries
+        form, dictionary = self._source.form, self._dictionary
+        kept = _kept(stays, body, form)
+        indexed = dictionary.indexed if dictionary else None
+        cut = cut_values(body.values, encoding_of(page), kept, form, of_gone=not self._with_places, dictionary=indexed)
+        count = int(np.count_nonzero(stays))
+        counts = Counts(count, count - int(np.count_nonzero(kept)), rows)
         out.extremes = united(out.extremes, cut.extremes)
-        return cut.extremes
-    if dictionary is None:
-        raise undecodable()
-    out.extremes = united(out.extremes, dictionary.extremes)
-    return dictionary.extremes_of(cut.indices) if with_places else None
+        out.nulls += counts.nulls
+        out.nulls_lost += len(stays) - len(kept) - counts.nulls
+        if not count:
+            return
+        made = None
+        if count != len(stays) or (self._is_anew and cut.indices is not None):
+            made = put_together(page, _chosen(body, stays), form, counts, cut)
+        at = target.tell()
+        size_bytes = _put(out, target, page, stored, made)
+        if self._with_places:
+            extremes = dictionary.extremes_of(cut.indices) if dictionary and cut.indices is not None else cut.extremes
+            out.pages.append(PagePlace(at, size_bytes, out.rows, counts.nulls, counts.nulls == count, extremes))
+        out.entries += count
+        out.rows += rows
+
+
+def _chosen(body: Body, stays: Mask) -> Body:
+    repetition = None if body.repetition is None else body.repetition[stays]
+    definition = None if body.definition is None else body.definition[stays]
+    return body._replace(repetition=repetition, definition=definition)
 
 
 def _put(out: Written, target: Any, page: Page, stored: memoryview, made: Made | None) -> int:

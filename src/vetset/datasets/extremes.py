@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vetset.datasets.thrift import BINARY, I64, Typed, bool_of
+from vetset.datasets.thrift import BINARY, I64, Typed, bool_of, value_of
 
 #: (least, greatest): both bytes, or both numbers. None where there is none or it is not known.
 Extremes = tuple[Any, Any] | None
@@ -32,6 +32,15 @@ class Statistics:
     """Field numbers."""
 
     MAX, MIN, NULL_COUNT, MAX_VALUE, MIN_VALUE, MAX_EXACT, MIN_EXACT = 1, 2, 3, 5, 6, 7, 8
+
+
+_LOW = (Statistics.MIN, Statistics.MIN_VALUE)
+_HIGH = (Statistics.MAX, Statistics.MAX_VALUE)
+_OLDER = (Statistics.MIN, Statistics.MAX)
+_VALUES = (Statistics.MIN_VALUE, Statistics.MAX_VALUE)
+_EXACT = (Statistics.MIN_EXACT, Statistics.MAX_EXACT)
+#: Of UTF-8, in bytes.
+_LONGEST_CHARACTER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +85,55 @@ def united(one: Extremes, other: Extremes) -> Extremes:
     return min(one[0], other[0]), max(one[1], other[1])
 
 
-def renewed(old: Typed, null_count: int, extremes: Extremes, order: Order | None) -> Typed:
-    """Statistics that hold what the old ones held, as far as it is known for what stays."""
+def are_touched(old: Typed, lost: Extremes, order: Order | None) -> bool:
+    """Whether bounds may be values that went, or made of one: writers shorten long bounds, the greatest with its last
+    character raised. `lost` are the extremes of the values that went.
+    """
+    if lost is None or order is None:
+        return False
+    lows = [value_of(old, place) for place in _LOW if place in old]
+    highs = [value_of(old, place) for place in _HIGH if place in old]
+    return any(_touches_low(bound, lost[0], order) for bound in lows) or any(
+        _touches_high(bound, lost[1], order) for bound in highs
+    )
+
+
+def _touches_low(bound: Any, value: Any, order: Order) -> bool:
+    if order.dtype is None:
+        return bool(value <= bound or value.startswith(bound))
+    return bool(len(bound) != order.dtype.itemsize or not value > np.frombuffer(bound, order.dtype)[0])
+
+
+def _touches_high(bound: Any, value: Any, order: Order) -> bool:
+    if order.dtype is None:
+        kept = max(0, len(bound) - _LONGEST_CHARACTER)
+        return bool(value >= bound or value[:kept] == bound[:kept])
+    return bool(len(bound) != order.dtype.itemsize or not value < np.frombuffer(bound, order.dtype)[0])
+
+
+def with_nulls(old: Typed, null_count: int | None, order: Order | None) -> Typed:
+    """Statistics whose bounds stay, with another null count."""
     new: Typed = {}
-    if Statistics.NULL_COUNT in old:
+    if Statistics.NULL_COUNT in old and null_count is not None:
         new[Statistics.NULL_COUNT] = (I64, null_count)
+    if order is not None:
+        stays = (*_VALUES, *_EXACT, *(_OLDER if order.is_signed else ()))
+        new |= {place: old[place] for place in stays if place in old}
+    return new
+
+
+def renewed(old: Typed, null_count: int | None, extremes: Extremes, order: Order | None) -> Typed:
+    """Statistics that hold what the old ones held, as far as it is known for what stays."""
+    new = with_nulls(old, null_count, None)
     if extremes is None or order is None:
         return new
     low, high = order.encoded(extremes)
     if len(low) + len(high) > _LARGEST_BYTES:
         return new
-    places = [(Statistics.MIN_VALUE, low, Statistics.MIN_EXACT), (Statistics.MAX_VALUE, high, Statistics.MAX_EXACT)]
-    for place, value, exact in places:
-        if place in old:
-            new[place] = (BINARY, value)
-            if exact in old:
-                new[exact] = bool_of(True)
-    if order.is_signed:  # what the older fields mean for others was never settled
-        new |= {
-            place: (BINARY, value) for place, value in ((Statistics.MIN, low), (Statistics.MAX, high)) if place in old
-        }
-    return new
+    # What the older fields mean for values without a sign was never settled.
+    places = (*_VALUES, *_OLDER) if order.is_signed else _VALUES
+    new |= {place: (BINARY, low if place in _LOW else high) for place in places if place in old}
+    return new | {place: bool_of(True) for place in _EXACT if place in old}
 
 
 class ColumnIndex:

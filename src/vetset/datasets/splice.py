@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vetset.datasets.chunks import Source, Written, entries_used, write_copy, write_cut
+from vetset.datasets.chunks import Cutting, Source, Written, entries_used, write_copy
 from vetset.datasets.compact import NotCompact
-from vetset.datasets.extremes import ColumnIndex, Order, boundary_order, renewed
+from vetset.datasets.extremes import ColumnIndex, Order, Statistics, are_touched, boundary_order, renewed, with_nulls
 from vetset.datasets.footer import Chunk, ColumnChunk, ColumnMetaData, FileMetaData, RowGroup
 from vetset.datasets.pages import MAX_HEADER_BYTES, Page, pages_in_chunk
 from vetset.datasets.rowgroups import ParquetSource
@@ -162,11 +162,15 @@ class Splice:
 
     def _cut(self, part: Source, chunk: Typed, new: NewGroup, keep: Mask, used: Mask) -> Typed:
         has_places = ColumnChunk.OFFSET_INDEX in chunk
-        written = write_cut(part, keep, used, self._target, with_places=has_places)
+        cutting = Cutting(part, keep, used, with_places=has_places)
+        written = cutting.write(self._target)
         has_extremes = ColumnChunk.COLUMN_INDEX in chunk
         new.column_indices.append(_column_index(written, part.form.order) if has_places and has_extremes else None)
         new.offset_indices.append(_offset_index(written) if has_places else None)
-        return _renewed_chunk(chunk, written, part.form.order)
+        renewed_chunk = _renewed_chunk(chunk, written)
+        meta = value_of(renewed_chunk, ColumnChunk.META_DATA)
+        _put_statistics(meta, cutting, written, part.form.order, is_lost=not has_places)
+        return renewed_chunk
 
 
 def typed_footer(source: ParquetSource) -> Typed:
@@ -206,7 +210,24 @@ def _without_places(chunk: Typed, meta: Typed) -> Typed:
     return new
 
 
-def _renewed_chunk(chunk: Typed, written: Written, order: Order | None) -> Typed:
+def _put_statistics(meta: Typed, cutting: Cutting, written: Written, order: Order | None, *, is_lost: bool) -> None:
+    """The statistics of a chunk that was cut. `is_lost`: the extremes that were found are of what went."""
+    old = struct_of(meta, ColumnMetaData.STATISTICS)
+    if old is None:
+        return
+    nulls: int | None = written.nulls
+    if not written.is_all_read:
+        nulls = number_of(old, Statistics.NULL_COUNT) - written.nulls_lost
+    if nulls is not None and not 0 <= nulls <= written.entries:
+        nulls = None
+    if is_lost and not are_touched(old, written.extremes, order):
+        new = with_nulls(old, nulls, order)
+    else:
+        new = renewed(old, nulls, cutting.extremes() if is_lost else written.extremes, order)
+    meta[ColumnMetaData.STATISTICS] = (STRUCT, new)
+
+
+def _renewed_chunk(chunk: Typed, written: Written) -> Typed:
     old = value_of(chunk, ColumnChunk.META_DATA)
     meta = dict(old)
     drop(meta, ColumnMetaData.INDEX_AT, ColumnMetaData.DICTIONARY_AT, *ColumnMetaData.ABOUT_VALUES)
@@ -216,10 +237,6 @@ def _renewed_chunk(chunk: Typed, written: Written, order: Order | None) -> Typed
     meta[ColumnMetaData.DATA_AT] = (I64, written.data_at or 0)
     if written.dictionary_at is not None:
         meta[ColumnMetaData.DICTIONARY_AT] = (I64, written.dictionary_at)
-    statistics = struct_of(old, ColumnMetaData.STATISTICS)
-    if statistics is not None:
-        new = renewed(statistics, written.nulls, written.extremes, order)
-        meta[ColumnMetaData.STATISTICS] = (STRUCT, new)
     if ColumnMetaData.ENCODING_STATS in old:
         counts = {kind: written.kinds.count(kind) for kind in sorted(set(written.kinds))}
         items = [{1: (I32, kind), 2: (I32, encoding), 3: (I32, count)} for (kind, encoding), count in counts.items()]

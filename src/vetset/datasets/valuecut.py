@@ -76,11 +76,12 @@ def damage_told() -> Iterator[None]:
         raise undecodable() from None
 
 
-class Renumbering(NamedTuple):
-    """A dictionary made anew: old index -> new, and the bits of the new ones."""
+class Indexed(NamedTuple):
+    """How many entries a dictionary has and, if it is made anew, old index -> new, and the bits of the new ones."""
 
-    places: U32
-    bit_width: int
+    entries: int
+    places: U32 | None = None
+    bit_width: int = 0
 
 
 class Cut(NamedTuple):
@@ -95,19 +96,20 @@ class Cut(NamedTuple):
 
 
 def cut_values(
-    values: memoryview, encoding: int, kept: Mask, form: Form, entries: int = 0, anew: Renumbering | None = None
+    values: memoryview, encoding: int, kept: Mask, form: Form, *, of_gone: bool, dictionary: Indexed | None = None
 ) -> Cut:
-    """Of the encoded values those under the mask; `entries` is how many the dictionary has."""
+    """Of the encoded values those under the mask; extremes are of them or, if asked, of those that go."""
     with damage_told():
         if encoding in BY_DICTIONARY:
-            return _cut_indices(values, kept, entries, anew)
+            return _cut_indices(values, kept, dictionary or Indexed(0))
+        asked = ~kept if of_gone else kept
         if encoding == RLE:
-            return _cut_runs(values, kept, form)
+            return _cut_runs(values, kept, asked, form)
         if form.kind == "BOOLEAN":
-            return _cut_bits(values, kept, form)
+            return _cut_bits(values, kept, asked, form)
         if form.width:
-            return _cut_fixed(values, encoding, kept, form)
-        walked = byte_arrays_cut(values, kept)
+            return _cut_fixed(values, encoding, kept, asked, form)
+        walked = byte_arrays_cut(values, kept, of_gone=of_gone)
     extremes = None if walked.low is None or form.order is None else (walked.low, walked.high)
     return Cut(gone=_to_the_end(walked.gone, walked.end, len(values)), extremes=extremes)
 
@@ -141,43 +143,43 @@ def indices_of(values: memoryview, count: int, entries: int) -> tuple[int, U32]:
     return values[0], indices
 
 
-def _cut_indices(values: memoryview, kept: Mask, entries: int, anew: Renumbering | None) -> Cut:
-    bit_width, indices = indices_of(values, len(kept), entries)
+def _cut_indices(values: memoryview, kept: Mask, dictionary: Indexed) -> Cut:
+    bit_width, indices = indices_of(values, len(kept), dictionary.entries)
     indices = indices[kept]
-    if anew is not None:
-        bit_width = anew.bit_width
-    encoded = hybrid_encoded(indices if anew is None else anew.places[indices], bit_width)
+    if dictionary.places is not None:
+        bit_width = dictionary.bit_width
+    encoded = hybrid_encoded(indices if dictionary.places is None else dictionary.places[indices], bit_width)
     return Cut(made=bytes([bit_width]) + encoded, indices=indices)
 
 
-def _cut_runs(values: memoryview, kept: Mask, form: Form) -> Cut:
+def _cut_runs(values: memoryview, kept: Mask, asked: Mask, form: Form) -> Cut:
     stop = _LENGTH_BYTES + int.from_bytes(values[:_LENGTH_BYTES], "little")
-    bits = hybrid_values(values[_LENGTH_BYTES:stop], 1, len(kept))[kept]
-    encoded = hybrid_encoded(bits, 1)
-    extremes = _of_numbers(bits.astype(np.bool_), form)
+    bits = hybrid_values(values[_LENGTH_BYTES:stop], 1, len(kept))
+    encoded = hybrid_encoded(bits[kept], 1)
+    extremes = _of_numbers(bits[asked].astype(np.bool_), form)
     return Cut(made=len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded, extremes=extremes)
 
 
-def _cut_bits(values: memoryview, kept: Mask, form: Form) -> Cut:
+def _cut_bits(values: memoryview, kept: Mask, asked: Mask, form: Form) -> Cut:
     bits = np.unpackbits(np.frombuffer(values, np.uint8), bitorder="little")
     if len(bits) < len(kept):
         raise NotEncoded
-    bits = bits[: len(kept)][kept]
-    made = np.packbits(bits, bitorder="little").tobytes()
-    return Cut(made=made, extremes=_of_numbers(bits.astype(np.bool_), form))
+    bits = bits[: len(kept)]
+    made = np.packbits(bits[kept], bitorder="little").tobytes()
+    return Cut(made=made, extremes=_of_numbers(bits[asked].astype(np.bool_), form))
 
 
-def _cut_fixed(values: memoryview, encoding: int, kept: Mask, form: Form) -> Cut:
+def _cut_fixed(values: memoryview, encoding: int, kept: Mask, asked: Mask, form: Form) -> Cut:
     size_bytes = len(kept) * form.width
     if len(values) < size_bytes:
         raise NotEncoded
     raw = np.frombuffer(values[:size_bytes], np.uint8)
     if encoding == BYTE_STREAM_SPLIT:
-        split = raw.reshape(form.width, len(kept))[:, kept]
-        return Cut(made=split.tobytes(), extremes=_of_numbers(split.T.copy(), form))
+        split = raw.reshape(form.width, len(kept))
+        return Cut(made=split[:, kept].tobytes(), extremes=_of_numbers(split[:, asked].T.copy(), form))
     extremes = None
     if form.order is not None and form.order.dtype is not None:
-        extremes = _of_numbers(raw.view(form.order.dtype)[kept], form)
+        extremes = _of_numbers(raw.view(form.order.dtype)[asked], form)
     return Cut(gone=_to_the_end(stretches(~kept) * form.width, size_bytes, len(values)), extremes=extremes)
 
 

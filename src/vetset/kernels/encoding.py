@@ -134,7 +134,7 @@ def _as_varint(value: int) -> bytes:
 
 
 class ByteArrays(NamedTuple):
-    """A walk over byte arrays: where those stand that go, where the last one ends, and the extremes of those that stay."""
+    """A walk over byte arrays: where those stand that go, where the last one ends, and extremes of those asked for."""
 
     gone: I64
     end: int
@@ -142,13 +142,13 @@ class ByteArrays(NamedTuple):
     high: bytes | None
 
 
-def byte_arrays_cut(data: Data, kept: Mask) -> ByteArrays:
+def byte_arrays_cut(data: Data, kept: Mask, *, of_gone: bool = False) -> ByteArrays:
     """The first len(kept) values, each a length and its bytes. `gone` is (stretches, 2): start and stop of each stretch
-    that is not kept. Order is that of the bytes.
+    that is not kept. The extremes are of the values kept or, if asked, of those that go, in the order of their bytes.
     """
     if native.LIB is not None:
         try:
-            gone, end, low, high = native.LIB.byte_arrays_cut(data, kept)
+            gone, end, low, high = native.LIB.byte_arrays_cut(data, kept, of_gone)
         except ValueError:
             raise NotEncoded from None
         return ByteArrays(np.frombuffer(gone, np.int64).reshape(-1, 2), end, low, high)
@@ -160,7 +160,7 @@ def byte_arrays_cut(data: Data, kept: Mask) -> ByteArrays:
         if max(start, at) > len(whole):
             raise NotEncoded
         ends.append(at)
-        if stays:
+        if stays != of_gone:
             values.append(whole[start:at])
     return ByteArrays(np.array(ends)[stretches(~kept)], at, min(values, default=None), max(values, default=None))
 

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from vetset.kernels import native
-from vetset.kernels.encoding import I64, Data, NotEncoded, stretches
+from vetset.kernels.encoding import I64, Data, Mask, NotEncoded, stretches
 
 _LITERAL, _COPY_1, _COPY_2, _COPY_4 = 0, 1, 2, 3
 _LONG_LITERAL = 60
@@ -62,14 +61,11 @@ class _Element(NamedTuple):
 
 def _elements(data: Data) -> tuple[int, Iterator[_Element]]:
     """The size that the data tell, and their elements."""
-    told = at = 0
-    for shift in range(0, 35, 7):
-        if at >= len(data):
-            raise NotEncoded
-        told |= (data[at] & 0x7F) << shift
-        at += 1
-        if data[at - 1] < 0x80:  # noqa: PLR2004 - the bit that says that more follows
-            return told, _from(data, at)
+    told = 0
+    for place, byte in enumerate(data[:5]):
+        told |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            return told, _from(data, place + 1)
     raise NotEncoded
 
 
@@ -113,7 +109,7 @@ def cut(data: Data, whole: Data, first: bytes, gone: I64) -> Data | None:
     stays = np.ones(len(whole), np.bool_)
     for start, stop in gone.tolist():
         stays[start:stop] = False
-    places = np.cumsum(stays)  # of a byte that stays: its place afterwards, plus one
+    places = np.cumsum(stays, dtype=np.int64)  # of a byte that stays: its place afterwards, plus one
     told, elements = _elements(data)
     for element in elements:
         written += _cut_element(element, done, bytes(whole[done : done + element.length]), stays, places)
@@ -121,7 +117,7 @@ def cut(data: Data, whole: Data, first: bytes, gone: I64) -> Data | None:
     return memoryview(written) if len(written) <= room and done == len(whole) == told else None
 
 
-def _cut_element(element: _Element, at: int, contents: bytes, stays: npt.NDArray[np.bool_], places: I64) -> bytes:
+def _cut_element(element: _Element, at: int, contents: bytes, stays: Mask, places: I64) -> bytes:
     stop = at + element.length
     here = stays[at:stop]
     if not element.offset:
