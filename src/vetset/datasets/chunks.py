@@ -101,7 +101,7 @@ class Written:
 
 
 class Entries(NamedTuple):
-    """A data page: which of its entries stay, and how many rows that stay begin in it; what it holds, if it was read."""
+    """A data page: which of its entries stay, how many rows that stay begin in it, and what it holds, if read."""
 
     page: Page
     stays: Mask
