@@ -5,7 +5,7 @@
 
 In it: four measurements, all in process and on one core. Not in it: the sandbox, which is a row of the whole job's.
 Rules: CPU seconds; in each round every way takes its turn on each picture before the next picture comes; a picture
-counts with the least of its rounds. Digests are md5, sha1 and sha256 on both sides, and PDQ is of one view. vetset takes
+counts with the least of its rounds. Digests are md5, sha1 and sha256 on both sides; PDQ is of one view. vetset takes
 its digests of BATCH bodies at a time, as its pipeline does; each picture counts with its share. The floor is what no
 hashing of pictures can do without: decoding the Huffman codes (luma at an eighth of the size, the least that
 libjpeg-turbo can be asked for), and hashlib's digests. PDQ alone takes pixels that have just been decoded.
