@@ -223,7 +223,7 @@ def main() -> None:
     print("\n| distinct pictures within 31 bits | pairs | upright | any orientation |\n|---|--:|--:|--:|")
     for group, members in {
         **prints,
-        "photos and clip art together": [one for members in prints.values() for one in members],
+        "photos and clip art together": [one for group in prints.values() for one in group],
     }.items():
         upright, either, pairs = false_matches(members)
         print(f"| {group} | {pairs} | {upright}, {upright / pairs:.1e} | {either}, {either / pairs:.1e} |")
