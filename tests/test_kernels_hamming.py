@@ -40,7 +40,7 @@ def keys_of(kind: str, count: int, seed: int) -> U8:
         keys = keys[random.integers(0, max(1, count // 40), count)]
         return flipped(keys, random.integers(0, 40, count), seed)
     if kind == "skewed":
-        return keys | random.integers(0, 256, (count, 32), np.uint8) | random.integers(0, 256, (1, 32), np.uint8)
+        keys |= random.integers(0, 256, (count, 32), np.uint8) | random.integers(0, 256, (1, 32), np.uint8)
     if kind == "constant":
         keys[:, 3:] = 7
     return keys
