@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from vetset.hashlists.compiled import CompiledList, map_list, near_memory_of, op
 from vetset.records import Decoded, FingerprintOutcome, Fingerprints, ListEntry, Signal, View, ViewPrint
 from vetset.stages.match import MatchSettings, match
 from vetset.testing.lists import MemoryList
+from vetset.wiring.worker import Inherited
 
 U8 = npt.NDArray[np.uint8]
 
@@ -97,26 +99,24 @@ def test_a_list_opened_for_its_columns_alone_has_no_near_table(tmp_path: Path) -
     assert opened(path).near_tables == {}
 
 
-def asked_in_a_child(memory: int, near_memory: int, query: bytes) -> list[list[int]]:
-    listed = map_list(memory, near_memory)
-    (table,) = listed.near_tables.values()
-    return [column.tolist() for column in table.within(np.frombuffer(query, np.uint8).reshape(1, 32), 31)]
-
-
-def _child(memory: int, near_memory: int, query: bytes, pipe: int) -> None:
-    os.write(pipe, repr(asked_in_a_child(memory, near_memory, query)).encode())
+def asked_in_a_child(memory: Inherited, near_memory: Inherited, query: bytes, answer: Connection) -> None:
+    """What a worker does with the descriptors that it inherits."""
+    (table,) = map_list(memory.fd, near_memory.fd).near_tables.values()
+    found = table.within(np.frombuffer(query, np.uint8).reshape(1, 32), 31)
+    answer.send_bytes(repr([column.tolist() for column in found]).encode())
 
 
 def test_another_process_maps_the_same_index_by_its_descriptor(tmp_path: Path) -> None:
+    context = get_context("spawn")
     with near_list(tmp_path, prints(3000)) as (listed, memory, near_memory):
         query = kernels.listed_keys(listed.tables[0])[1234].tobytes()
-        receiving, sending = os.pipe()
-        child = get_context("fork").Process(target=_child, args=(memory, near_memory, query, sending))
+        receiving, sending = context.Pipe(duplex=False)
+        child = context.Process(
+            target=asked_in_a_child, args=(Inherited(memory), Inherited(near_memory), query, sending)
+        )
         child.start()
+        assert receiving.recv_bytes() == b"[[0], [1234], [0]]"
         child.join()
-        os.close(sending)
-        with os.fdopen(receiving) as answer:
-            assert answer.read() == "[[0], [1234], [0]]"
 
 
 def test_entries_are_told_of_the_key_that_is_near(either_kernels: str, tmp_path: Path) -> None:
