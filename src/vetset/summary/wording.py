@@ -254,9 +254,10 @@ _BY_DISTANCE = frozenset({"pdq", "photodna"})
 
 def _within(published: Published, near_lists: Sequence[Mapping[str, Any]]) -> str:
     """How near, in bits of PDQ. An optional kind of fingerprint has a measure of its own."""
-    if any(item["signal"] == "photodna" and item["values"] for item in published["compared"]):
+    radii = {item["name"]: published["pictures"]["radius_bits"].get(item["name"]) for item in near_lists}
+    of_another_kind = any(item["signal"] == "photodna" and item["values"] for item in published["compared"])
+    if of_another_kind or None in radii.values():
         return "within the radius set of"
-    radii = {item["name"]: published["pictures"]["radius_bits"][item["name"]] for item in near_lists}
     if len(set(radii.values())) == 1:
         return f"within {next(iter(radii.values())):,} bits of"
     return f"within {' or '.join(f'{bits:,} bits ({name})' for name, bits in radii.items())} of"
