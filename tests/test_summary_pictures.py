@@ -178,8 +178,8 @@ def test_an_alarm_comes_before_everything() -> None:
     figures = with_outcome(FingerprintOutcome.SANDBOX_ALARM, 1, complete=False)
     first, second, *_ = sentences(figures)
     assert first.startswith("ALARM: 1 picture made the decoder try what its sandbox forbids.")
-    assert second.startswith("This run is incomplete")
-    assert "Alarm: 1 set off the sandbox's alarm" in read(figures).text()
+    assert second == "This run is incomplete: 1 picture could not be done, and the figures below do not cover it."
+    assert "Incomplete run Alarm of the sandbox Rows assessed" in read(figures).text()
     assert "larm" not in said(with_outcome(FingerprintOutcome.SANDBOX_DEATH, 1))
 
 

@@ -82,8 +82,20 @@ def _incomplete(published: Published) -> Iterator[str]:
             f"This run is incomplete: {failed:,} of {shards['total']:,} {of} could not be done, "
             "and the figures below do not cover them."
         )
+    elif not published["complete"] and (troubled := _troubled(published["pictures"])):
+        them = "it" if troubled == 1 else "them"
+        yield (
+            f"This run is incomplete: {_of(troubled, 'picture')} could not be done, and the figures below do not cover "
+            f"{them}."
+        )
     elif not published["complete"]:
         yield "This run is incomplete: the figures below do not cover the whole dataset."
+
+
+def _troubled(pictures: Published | None) -> int:
+    """Pictures that met a trouble of this run, which is no fact about the data."""
+    outcomes = pictures["outcomes"] if pictures else {}
+    return sum(outcomes.get(name, 0) for name in ("sandbox_death", "sandbox_alarm", "internal_error"))
 
 
 def _assessed(published: Published) -> Iterator[str]:
