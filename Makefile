@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench lock lock-bench docs campaign system clean
+.PHONY: demo test check bench lock lock-bench docs campaign pictures fuzz system clean
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard native/*.c native/*.h) | system
 	$(PYTHON) -c 'import sys; sys.exit("vetset needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -31,6 +31,12 @@ system:          ## Debian packages: a C compiler for the native kernels, and wh
 
 docs: $(STAMP)   ## writes docs/reference from the code
 	$(BIN)/python -m tests.write_reference
+
+fuzz: $(STAMP)     ## the native kernels under AddressSanitizer and UndefinedBehaviorSanitizer, 30 seconds each
+	$(BIN)/python -m tests.fuzz_native
+
+pictures: $(STAMP) ## a million mutated picture files through the sandbox; its counts stand in the README
+	$(BIN)/python -m tests.campaign_pictures --files 1000000 --processes 2
 
 campaign: $(STAMP) ## the long crash campaign; its counts stand in the README
 	$(BIN)/python -m tests.campaign

@@ -298,7 +298,7 @@ static int unhex(const uint8_t *text, size_t width, uint8_t *out) {
     for (size_t k = 0; k < width; k++) {
         const int high = HEX[text[2 * k]], low = HEX[text[2 * k + 1]];
         bad |= high | low;
-        out[k] = (uint8_t)(high << 4 | (low & 15));
+        out[k] = (uint8_t)((unsigned)high << 4 | (low & 15));
     }
     return bad >= 0;
 }

@@ -1,119 +1,149 @@
 /* Every key within a Hamming radius of a query, by a multi-index that misses none (kernels/hamming.py defines it and
  * plans the bands).
  *
- * The bits of all keys are put into an order in which bits that go together lie apart, and cut into bands. If a key lies
+ * The bits of a key are put into an order in which bits that go together lie apart, and cut into bands. If a key lies
  * within R of a query, some band i differs in at most r_i bits, provided that the sum of (r_i + 1) over the bands is
  * greater than R (Norouzi, Punjani, Fleet, "Fast exact search in Hamming space with multi-index hashing", 2014, with
  * radii that differ). So each band has a table from its value to the keys that bear it, and a query looks at all values
- * within r_i. Where that would be too many keys, all keys are compared instead.
+ * within r_i. Where that would be too many keys, or the radius is greater than the bands were planned for, all keys are
+ * compared instead.
  *
- * An index is one buffer (see the offsets in HEADER_*): header, order of bits, bands, keys in that order, and for each
- * band the starts of its values and the numbers of its keys. Nothing read from it is believed: a start or number out of
- * bounds ends the search with an error.
+ * The keys stay where the list has them: first 8 bytes as numbers (heads), and the other 24 (tails). An index is one
+ * buffer beside them (see the offsets below): header, order of bits, bands, and for each band the starts of its values
+ * and the numbers of its keys. Nothing read from it is believed: a start or number out of bounds ends the search with an
+ * error.
  */
 #include "native.h"
 #include <stdlib.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
-enum { KEY_BYTES = 32, WORDS = 4, KEY_BITS = 256, MOST_BANDS = 32, MOST_BITS = 26, HELD = 2048 };
-static const char MAGIC[8] = "vsnear1";
+enum {
+    KEY_BYTES = 32, HEAD_BYTES = 8, TAIL_BYTES = 24, KEY_BITS = 256, MOST_BANDS = 32, MOST_BITS = 26, MOST_RADIUS = 2,
+    AT_COUNT = 8, AT_BANDS = 16, AT_ORDER = 64, AT_BAND = AT_ORDER + KEY_BITS, AT_TABLES = AT_BAND + MOST_BANDS * 32,
+};
+static const char MAGIC[8] = "vsnear2";
 
-typedef struct { uint32_t shift, bits, radius, unused; uint64_t starts, ids; } Band; /* offsets in bytes */
+enum { OK = 1, DAMAGED = 0, NO_MEMORY = -1, TOO_MANY = 2 };
+
+typedef struct { const uint8_t *heads, *tails; size_t count; } Keys; /* (count) native u64, (count, 24) bytes */
+typedef struct { uint32_t shift, bits, radius, unused; uint64_t starts, ids; } Band; /* places in bytes */
 
 typedef struct {
     const uint8_t *data;
-    size_t bytes;
-    uint64_t count;
-    uint32_t bands;
-    const uint8_t *order;
+    const uint8_t *order; /* which bit of a key stands at each place, bit 0 the lowest of its last byte */
     const Band *band;
-    const uint64_t *keys;
+    uint32_t bands;
+    uint64_t count;
+    int radius; /* the greatest that the bands are exact for; -1 without bands */
 } Index;
 
-enum { AT_COUNT = 8, AT_BANDS = 16, AT_ORDER = 64, AT_BAND = AT_ORDER + KEY_BITS, AT_KEYS = AT_BAND + MOST_BANDS * 32 };
+static uint64_t word_at(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+/* --- an index, checked ------------------------------------------------------------------------------------------------ */
+
+/* Whether a band lies behind the one before and its tables inside the buffer. */
+static int sound(const Band *band, uint32_t shift, uint64_t count, size_t bytes) {
+    if (!band->bits || band->bits > MOST_BITS || band->radius > MOST_RADIUS || band->radius >= band->bits) return 0;
+    if (band->shift < shift || band->shift > KEY_BITS - band->bits) return 0;
+    const uint64_t starts = (((uint64_t)1 << band->bits) + 1) * 4, ids = count * 4;
+    if (band->starts % 4 || band->ids % 4 || band->starts < AT_TABLES || band->ids < AT_TABLES) return 0;
+    return band->starts <= bytes && bytes - band->starts >= starts && band->ids <= bytes && bytes - band->ids >= ids;
+}
+
+/* Each bit must stand in one place only, or the bands would not tell what they are planned to. */
+static int permutes(const uint8_t *order) {
+    uint8_t seen[KEY_BITS] = {0};
+    for (int place = 0; place < KEY_BITS; place++)
+        if (seen[order[place]]++) return 0;
+    return 1;
+}
 
 static int opened(Index *index, const uint8_t *data, size_t bytes) {
-    if (bytes < AT_KEYS || memcmp(data, MAGIC, 8) || (uintptr_t)data % 8) return 0;
-    index->data = data, index->bytes = bytes;
+    if (bytes < AT_TABLES || memcmp(data, MAGIC, 8) || (uintptr_t)data % 8) return 0;
+    *index = (Index){.data = data, .order = data + AT_ORDER, .band = (const Band *)(data + AT_BAND), .radius = -1};
     memcpy(&index->count, data + AT_COUNT, 8);
     memcpy(&index->bands, data + AT_BANDS, 4);
-    index->order = data + AT_ORDER;
-    index->band = (const Band *)(data + AT_BAND);
-    index->keys = (const uint64_t *)(data + AT_KEYS);
-    if (index->count > UINT32_MAX - 1 || index->bands > MOST_BANDS) return 0;
-    const uint64_t after = AT_KEYS + index->count * KEY_BYTES;
-    if (after > bytes) return 0;
-    for (uint32_t b = 0; b < index->bands; b++) {
+    if (index->count > UINT32_MAX - 1 || index->bands > MOST_BANDS || !permutes(index->order)) return 0;
+    for (uint32_t b = 0, shift = 0; b < index->bands; b++) {
         const Band *band = index->band + b;
-        if (!band->bits || band->bits > MOST_BITS || band->shift + band->bits > KEY_BITS || band->radius > 2) return 0;
-        const uint64_t starts = (((uint64_t)1 << band->bits) + 1) * 4, ids = index->count * 4;
-        if (band->starts % 4 || band->ids % 4 || band->starts < after || band->ids < after) return 0;
-        if (band->starts > bytes || bytes - band->starts < starts || band->ids > bytes || bytes - band->ids < ids) return 0;
+        if (!sound(band, shift, index->count, bytes)) return 0;
+        shift = band->shift + band->bits;
+        index->radius += 1 + (int)band->radius;
     }
     return 1;
 }
 
-/* A key's bits in the index's order: bit k of the result is bit order[k] of the key, bit 0 the lowest of its last byte. */
-static void ordered(const uint8_t *order, const uint8_t *key, uint64_t out[WORDS]) {
-    uint64_t words[WORDS];
-    for (int w = 0; w < WORDS; w++) {
-        uint64_t word = 0;
-        for (int byte = 0; byte < 8; byte++) word = word << 8 | key[KEY_BYTES - 8 * (w + 1) + byte];
-        words[w] = word;
-    }
-    for (int w = 0; w < WORDS; w++) {
-        uint64_t word = 0;
-        for (int bit = 0; bit < 64; bit++) {
-            const unsigned from = order[64 * w + bit];
-            word |= (words[from >> 6] >> (from & 63) & 1) << bit;
-        }
-        out[w] = word;
+/* --- building --------------------------------------------------------------------------------------------------------- */
+
+/* The part of a band's value that each value of each byte of a key gives. */
+typedef struct { uint32_t of[KEY_BYTES][256]; } Parts;
+
+static void prepare(const Index *index, const Band *band, Parts *parts) {
+    memset(parts, 0, sizeof *parts);
+    for (uint32_t k = 0; k < band->bits; k++) {
+        const unsigned bit = index->order[band->shift + k];
+        for (unsigned value = 0; value < 256; value++)
+            parts->of[KEY_BYTES - 1 - bit / 8][value] |= (value >> bit % 8 & 1) << k;
     }
 }
 
-static inline uint32_t value_of(const uint64_t key[WORDS], const Band *band) {
-    const uint32_t word = band->shift >> 6, at = band->shift & 63;
-    uint64_t value = key[word] >> at;
-    if (at + band->bits > 64) value |= key[word + 1] << (64 - at);
-    return (uint32_t)(value & (((uint64_t)1 << band->bits) - 1));
+static uint32_t value_in(const Parts *parts, const Keys *keys, size_t i) {
+    const uint64_t head = word_at(keys->heads + i * HEAD_BYTES);
+    uint32_t value = 0;
+    for (int byte = 0; byte < HEAD_BYTES; byte++) value |= parts->of[byte][head >> (56 - 8 * byte) & 255];
+    const uint8_t *tail = keys->tails + i * TAIL_BYTES;
+    for (int byte = 0; byte < TAIL_BYTES; byte++) value |= parts->of[HEAD_BYTES + byte][tail[byte]];
+    return value;
 }
 
-/* --- building ----------------------------------------------------------------------------------------------------- */
+static void fill(uint32_t *starts, uint32_t *ids, const uint32_t *values, size_t count, size_t every) {
+    memset(starts, 0, (every + 1) * 4);
+    for (size_t i = 0; i < count; i++) starts[values[i] + 1]++;
+    for (size_t v = 0; v < every; v++) starts[v + 1] += starts[v];
+    /* Each start moves on to its end while its ids are placed, and all are moved back by one place at the end. */
+    for (size_t i = 0; i < count; i++) ids[starts[values[i]]++] = (uint32_t)i;
+    memmove(starts + 1, starts, every * 4);
+    starts[0] = 0;
+}
 
-/* Fills keys and tables of an index whose header, order and bands stand in the buffer already. */
-int vetset_hamming_build(uint8_t *data, size_t bytes, const uint8_t *keys, size_t count) {
+/* Fills the tables of an index whose header, order and bands stand in the buffer already. */
+int vetset_hamming_build(uint8_t *data, size_t bytes, const uint8_t *heads, const uint8_t *tails, size_t count) {
     Index index;
-    if (!opened(&index, data, bytes) || index.count != count) return 0;
-    uint64_t *own = (uint64_t *)(data + AT_KEYS);
-    for (size_t i = 0; i < count; i++) ordered(index.order, keys + i * KEY_BYTES, own + i * WORDS);
-    for (uint32_t b = 0; b < index.bands; b++) {
-        const Band *band = index.band + b;
-        uint32_t *starts = (uint32_t *)(data + band->starts), *ids = (uint32_t *)(data + band->ids);
-        const size_t values = (size_t)1 << band->bits;
-        memset(starts, 0, (values + 1) * 4);
-        for (size_t i = 0; i < count; i++) starts[value_of(own + i * WORDS, band) + 1]++;
-        for (size_t v = 0; v < values; v++) starts[v + 1] += starts[v];
-        /* Each start moves on to its end while its ids are placed, and all are moved back by one place at the end. */
-        for (size_t i = 0; i < count; i++) ids[starts[value_of(own + i * WORDS, band)]++] = (uint32_t)i;
-        memmove(starts + 1, starts, values * 4);
-        starts[0] = 0;
+    const Keys keys = {heads, tails, count};
+    if (!opened(&index, data, bytes) || index.count != count) return DAMAGED;
+    uint32_t *values = malloc((count + 1) * sizeof *values);
+    Parts *parts = malloc(sizeof *parts);
+    const int done = values && parts ? OK : NO_MEMORY;
+    for (uint32_t b = 0; done == OK && b < index.bands; b++) {
+        const Band band = index.band[b]; /* what is written next may overlap the header's copy */
+        prepare(&index, &band, parts);
+        for (size_t i = 0; i < count; i++) values[i] = value_in(parts, &keys, i);
+        fill((uint32_t *)(data + band.starts), (uint32_t *)(data + band.ids), values, count, (size_t)1 << band.bits);
     }
-    return 1;
+    free(values), free(parts);
+    return done;
 }
 
-/* --- searching ---------------------------------------------------------------------------------------------------- */
+/* --- what is found ---------------------------------------------------------------------------------------------------- */
 
 typedef struct { int64_t *triples; size_t used, room; } Found;
 
-static int note(Found *found, int64_t query, int64_t position, int64_t distance) {
+static int note(Found *found, size_t query, size_t position, int distance) {
     if (found->used == found->room) {
         const size_t room = found->room ? 2 * found->room : 256;
         int64_t *more = realloc(found->triples, room * 3 * sizeof *more);
-        if (!more) return 0;
+        if (!more) return NO_MEMORY;
         found->triples = more, found->room = room;
     }
     int64_t *triple = found->triples + 3 * found->used++;
-    triple[0] = query, triple[1] = position, triple[2] = distance;
-    return 1;
+    triple[0] = (int64_t)query, triple[1] = (int64_t)position, triple[2] = distance;
+    return OK;
 }
 
 static int by_query(const void *one, const void *other) {
@@ -122,33 +152,83 @@ static int by_query(const void *one, const void *other) {
     return 0;
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* Compares one key; half of it tells most strangers. */
-INLINE int distance_of(const uint64_t *key, const uint64_t *query, int radius) {
-    const int half = __builtin_popcountll(key[0] ^ query[0]) + __builtin_popcountll(key[1] ^ query[1]);
-    if (half > radius) return KEY_BITS + 1;
-    return half + __builtin_popcountll(key[2] ^ query[2]) + __builtin_popcountll(key[3] ^ query[3]);
+/* In order of query and position, each once: a key is found by every band in which it is near. */
+static void in_order(Found *found) {
+    if (!found->used) return;
+    qsort(found->triples, found->used, 3 * sizeof(int64_t), by_query);
+    size_t kept = 1;
+    for (size_t k = 1; k < found->used; k++)
+        if (by_query(found->triples + 3 * (kept - 1), found->triples + 3 * k))
+            memmove(found->triples + 3 * kept++, found->triples + 3 * k, 3 * sizeof(int64_t));
+    found->used = kept;
 }
 
-enum { OK = 1, DAMAGED = 0, NO_MEMORY = -1 };
+/* --- searching -------------------------------------------------------------------------------------------------------- */
 
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct { uint64_t head, tail[3]; uint32_t values[MOST_BANDS]; } Query;
 typedef struct { uint32_t from, to; } Span;
+
+typedef struct {
+    const Index *index;
+    const Keys *keys;
+    const Query *queries;
+    size_t count;
+    int radius;
+    size_t *numbers; /* of queries for which all keys are compared */
+    Span *spans;     /* room for all values that one query looks at */
+    Found found;
+} Search;
+
+static void ask(const Index *index, const uint8_t *raw, Query *query) {
+    query->head = 0;
+    for (int byte = 0; byte < HEAD_BYTES; byte++) query->head = query->head << 8 | raw[byte];
+    for (int word = 0; word < 3; word++) query->tail[word] = word_at(raw + HEAD_BYTES + 8 * word);
+    for (uint32_t b = 0; b < index->bands; b++) {
+        const Band *band = index->band + b;
+        uint32_t value = 0;
+        for (uint32_t k = 0; k < band->bits; k++) {
+            const unsigned bit = index->order[band->shift + k];
+            value |= (uint32_t)(raw[KEY_BYTES - 1 - bit / 8] >> bit % 8 & 1) << k;
+        }
+        query->values[b] = value;
+    }
+}
+
+/* Compares one key; half of its bits tell most strangers. Where 16 bytes of a tail cross a cache line is seldom. */
+INLINE int distance_to(const Keys *keys, size_t i, const Query *query, int radius) {
+    const uint8_t *tail = keys->tails + i * TAIL_BYTES;
+    const int half = __builtin_popcountll(word_at(tail) ^ query->tail[0])
+                   + __builtin_popcountll(word_at(tail + 8) ^ query->tail[1]);
+    if (half > radius) return KEY_BITS + 1;
+    return half + __builtin_popcountll(word_at(tail + 16) ^ query->tail[2])
+         + __builtin_popcountll(word_at(keys->heads + i * HEAD_BYTES) ^ query->head);
+}
+
+/* The values within a band's radius of one value, in one order for all: as what to flip. */
+INLINE uint32_t flips_of(const Band *band, uint32_t *flips) {
+    uint32_t count = 0;
+    flips[count++] = 0;
+    if (band->radius >= 1) for (uint32_t i = 0; i < band->bits; i++) flips[count++] = 1u << i;
+    if (band->radius >= 2)
+        for (uint32_t i = 1; i < band->bits; i++)
+            for (uint32_t j = 0; j < i; j++) flips[count++] = 1u << i ^ 1u << j;
+    return count;
+}
+
+enum { MOST_FLIPS = 1 + MOST_BITS + MOST_BITS * (MOST_BITS - 1) / 2 };
 
 /* All values of a band within its radius, as spans of its ids. Answers the number of keys, or -1 for a damaged index. */
 INLINE int64_t spans_of(const Index *index, const Band *band, uint32_t value, Span *spans, uint32_t *used) {
     const uint32_t *starts = (const uint32_t *)(index->data + band->starts);
-    uint32_t probes[1 + MOST_BITS + MOST_BITS * (MOST_BITS - 1) / 2], count = 0;
-    probes[count++] = value;
-    if (band->radius >= 1) for (uint32_t i = 0; i < band->bits; i++) probes[count++] = value ^ (1u << i);
-    if (band->radius >= 2)
-        for (uint32_t i = 1; i < band->bits; i++)
-            for (uint32_t j = 0; j < i; j++) probes[count++] = value ^ (1u << i) ^ (1u << j);
-    for (uint32_t k = 0; k < count; k++) __builtin_prefetch(starts + probes[k]);
+    uint32_t flips[MOST_FLIPS];
+    const uint32_t count = flips_of(band, flips);
+    for (uint32_t k = 0; k < count; k++) __builtin_prefetch(starts + (value ^ flips[k]));
     int64_t total = 0;
     uint32_t at = *used;
     for (uint32_t k = 0; k < count; k++) {
-        const uint32_t from = starts[probes[k]], to = starts[probes[k] + 1];
+        const uint32_t from = starts[value ^ flips[k]], to = starts[(value ^ flips[k]) + 1];
         if (from > to || to > index->count) return -1;
         spans[at] = (Span){from, to};
         at += from != to;
@@ -158,162 +238,162 @@ INLINE int64_t spans_of(const Index *index, const Band *band, uint32_t value, Sp
     return total;
 }
 
-/* Compares `held` keys by number. */
-INLINE int compare(const Index *index, const uint32_t *ids, size_t held, const uint64_t *query, int64_t number,
-                   int radius, Found *found) {
-    enum { AHEAD = 12 };
-    for (size_t k = 0; k < held && k < AHEAD; k++) __builtin_prefetch(index->keys + (size_t)ids[k] * WORDS);
+/* Compares keys by their numbers. */
+INLINE int compare(Search *search, const uint32_t *ids, size_t held, size_t q) {
+    enum { AHEAD = 16 };
+    const Keys *keys = search->keys;
+    const Query *query = search->queries + q;
+    for (size_t k = 0; k < held && k < AHEAD; k++) __builtin_prefetch(keys->tails + (size_t)ids[k] * TAIL_BYTES);
     for (size_t k = 0; k < held; k++) {
-        if (k + AHEAD < held) __builtin_prefetch(index->keys + (size_t)ids[k + AHEAD] * WORDS);
-        const int distance = distance_of(index->keys + (size_t)ids[k] * WORDS, query, radius);
-        if (distance <= radius && !note(found, number, ids[k], distance)) return NO_MEMORY;
+        if (k + AHEAD < held) __builtin_prefetch(keys->tails + (size_t)ids[k + AHEAD] * TAIL_BYTES);
+        const int distance = distance_to(keys, ids[k], query, search->radius);
+        if (distance <= search->radius && note(&search->found, q, ids[k], distance) != OK) return NO_MEMORY;
     }
     return OK;
 }
 
-/* One query by the bands. Answers 2 where comparing all keys is cheaper. `spans`: room for all probes of all bands. */
-INLINE int by_bands(const Index *index, const uint64_t *query, int64_t number, int radius, uint64_t most, Span *spans,
-                    Found *found) {
-    uint32_t used = 0, ends[MOST_BANDS];
+/* One query by the bands; TOO_MANY where comparing all keys is cheaper. */
+INLINE int by_bands(Search *search, size_t q, uint64_t most) {
+    enum { HELD = 2048, AHEAD = 24 };
+    const Index *index = search->index;
+    Span *spans = search->spans;
+    uint32_t used = 0, ends[MOST_BANDS], ids[HELD];
     uint64_t total = 0;
     for (uint32_t b = 0; b < index->bands; b++) {
-        const int64_t more = spans_of(index, index->band + b, value_of(query, index->band + b), spans, &used);
+        const int64_t more = spans_of(index, index->band + b, search->queries[q].values[b], spans, &used);
         if (more < 0) return DAMAGED;
         total += (uint64_t)more;
         ends[b] = used;
-        if (total > most) return 2;
+        if (total > most) return TOO_MANY;
     }
-    uint32_t ids[HELD];
     size_t held = 0;
     for (uint32_t b = 0, k = 0; b < index->bands; b++) {
         const uint32_t *own = (const uint32_t *)(index->data + index->band[b].ids);
-        for (uint32_t p = k; p < ends[b] && p < k + 24; p++) __builtin_prefetch(own + spans[p].from);
+        for (uint32_t p = k; p < ends[b] && p < k + AHEAD; p++) __builtin_prefetch(own + spans[p].from);
         for (; k < ends[b]; k++) {
-            if (k + 24 < ends[b]) __builtin_prefetch(own + spans[k + 24].from);
+            if (k + AHEAD < ends[b]) __builtin_prefetch(own + spans[k + AHEAD].from);
             for (uint32_t i = spans[k].from; i < spans[k].to; i++) {
                 if (own[i] >= index->count) return DAMAGED;
                 ids[held++] = own[i];
-                if (held == HELD) {
-                    const int done = compare(index, ids, held, query, number, radius, found);
-                    if (done != OK) return done;
-                    held = 0;
-                }
+                if (held < HELD) continue;
+                const int done = compare(search, ids, held, q);
+                if (done != OK) return done;
+                held = 0;
             }
         }
     }
-    return compare(index, ids, held, query, number, radius, found);
+    return compare(search, ids, held, q);
 }
 
 /* All keys against the queries named, a block of keys at a time. */
-INLINE int by_all(const Index *index, const uint64_t *queries, const size_t *numbers, size_t count, int radius,
-                  Found *found) {
+INLINE int by_all(Search *search, size_t count) {
     enum { BLOCK = 1024 };
-    for (uint64_t first = 0; count && first < index->count; first += BLOCK) {
-        const uint64_t last = index->count - first < BLOCK ? index->count : first + BLOCK;
-        for (size_t q = 0; q < count; q++) {
-            const uint64_t *query = queries + numbers[q] * WORDS;
-            for (uint64_t i = first; i < last; i++) {
-                const int distance = distance_of(index->keys + i * WORDS, query, radius);
-                if (distance <= radius && !note(found, (int64_t)numbers[q], (int64_t)i, distance)) return NO_MEMORY;
+    const Keys *keys = search->keys;
+    for (size_t first = 0; count && first < keys->count; first += BLOCK) {
+        const size_t last = keys->count - first < BLOCK ? keys->count : first + BLOCK;
+        for (size_t n = 0; n < count; n++) {
+            const size_t q = search->numbers[n];
+            for (size_t i = first; i < last; i++) {
+                const int distance = distance_to(keys, i, search->queries + q, search->radius);
+                if (distance <= search->radius && note(&search->found, q, i, distance) != OK) return NO_MEMORY;
             }
         }
     }
     return OK;
 }
 
-INLINE int searched(const Index *index, const uint64_t *queries, size_t count, int radius, size_t *numbers, Span *spans,
-                    Found *found) {
+INLINE int searched(Search *search) {
+    const Index *index = search->index;
     /* A key by its number costs about as much as twelve in a row (bench/hamming.py). */
-    const uint64_t most = index->bands ? index->count / 12 : 0;
+    const uint64_t most = index->count / 12;
     size_t rest = 0;
-    for (size_t q = 0; q < count; q++) {
-        const int done = index->bands ? by_bands(index, queries + q * WORDS, (int64_t)q, radius, most, spans, found) : 2;
-        if (done == 2) numbers[rest++] = q;
+    for (size_t q = 0; q < search->count; q++) {
+        const int done = search->radius <= index->radius ? by_bands(search, q, most) : TOO_MANY;
+        if (done == TOO_MANY) search->numbers[rest++] = q;
         else if (done != OK) return done;
     }
-    return by_all(index, queries, numbers, rest, radius, found);
+    return by_all(search, rest);
 }
 
-static int searched_plain(const Index *i, const uint64_t *q, size_t n, int r, size_t *w, Span *s, Found *f) {
-    return searched(i, q, n, r, w, s, f);
-}
+static int searched_plain(Search *search) { return searched(search); }
 #if defined(__x86_64__)
-__attribute__((target("popcnt,bmi2,avx2"))) static int searched_popcnt(const Index *i, const uint64_t *q, size_t n, int r,
-                                                                        size_t *w, Span *s, Found *f) {
-    return searched(i, q, n, r, w, s, f);
-}
+__attribute__((target("popcnt,bmi2,avx2"))) static int searched_popcnt(Search *search) { return searched(search); }
 #endif
 
-/* The keys within the radius of each query, in order of query and position, each once. */
-static int within(const uint8_t *data, size_t bytes, const uint8_t *raw, size_t count, int radius, Found *found) {
+static int dispatched(Search *search) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2"))
+        return searched_popcnt(search);
+#endif
+    return searched_plain(search);
+}
+
+/* The keys within the radius of each query, as triples (query, position, distance) that the caller frees. */
+int vetset_hamming_within(const uint8_t *data, size_t bytes, const uint8_t *heads, const uint8_t *tails, size_t count,
+                          const uint8_t *raw, size_t asked, int radius, int64_t **triples, size_t *used) {
     Index index;
-    if (!opened(&index, data, bytes)) return DAMAGED;
-    size_t probes = 1;
-    for (uint32_t b = 0; b < index.bands; b++) probes += 1 + index.band[b].bits + index.band[b].bits * index.band[b].bits;
-    uint64_t *queries = malloc((count + 1) * KEY_BYTES);
-    size_t *numbers = malloc((count + 1) * sizeof *numbers);
-    Span *spans = malloc(probes * sizeof *spans);
+    const Keys keys = {heads, tails, count};
+    *triples = NULL, *used = 0;
+    if (!opened(&index, data, bytes) || index.count != count) return DAMAGED;
+    Query *queries = malloc((asked + 1) * sizeof *queries);
+    Search search = {.index = &index, .keys = &keys, .queries = queries, .count = asked, .radius = radius};
+    search.numbers = malloc((asked + 1) * sizeof *search.numbers);
+    search.spans = malloc((size_t)MOST_BANDS * MOST_FLIPS * sizeof *search.spans);
     int done = NO_MEMORY;
-    if (queries && numbers && spans) {
-        for (size_t q = 0; q < count; q++) ordered(index.order, raw + q * KEY_BYTES, queries + q * WORDS);
-#if defined(__x86_64__)
-        if (__builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2"))
-            done = searched_popcnt(&index, queries, count, radius, numbers, spans, found);
-        else
-#endif
-            done = searched_plain(&index, queries, count, radius, numbers, spans, found);
+    if (queries && search.numbers && search.spans) {
+        for (size_t q = 0; q < asked; q++) ask(&index, raw + q * KEY_BYTES, queries + q);
+        done = dispatched(&search);
     }
-    free(queries), free(numbers), free(spans);
-    if (done != OK) return done;
-    qsort(found->triples, found->used, 3 * sizeof(int64_t), by_query);
-    size_t kept = 0;
-    for (size_t k = 0; k < found->used; k++)
-        if (!kept || by_query(found->triples + 3 * (kept - 1), found->triples + 3 * k))
-            memmove(found->triples + 3 * kept++, found->triples + 3 * k, 3 * sizeof(int64_t));
-    found->used = kept;
-    return OK;
-}
-
-int vetset_hamming_within(const uint8_t *data, size_t bytes, const uint8_t *queries, size_t count, int radius,
-                          int64_t **triples, size_t *used) {
-    Found found = {0};
-    const int done = within(data, bytes, queries, count, radius, &found);
-    *triples = found.triples, *used = found.used;
+    free(queries), free(search.numbers), free(search.spans);
+    if (done == OK) in_order(&search.found);
+    *triples = search.found.triples, *used = search.found.used;
     return done;
 }
 
 #ifndef VETSET_FUZZ
+/* Whether heads and tails are of the same number of keys. */
+static int paired(const Py_buffer *heads, const Py_buffer *tails) {
+    return heads->len % HEAD_BYTES == 0 && tails->len % TAIL_BYTES == 0
+        && heads->len / HEAD_BYTES == tails->len / TAIL_BYTES;
+}
+
 static PyObject *hamming_build(PyObject *module, PyObject *args) {
     (void)module;
-    Py_buffer index, keys;
-    int done = 0;
-    if (!PyArg_ParseTuple(args, "w*y*", &index, &keys)) return NULL;
-    if (keys.len % KEY_BYTES == 0) {
+    Py_buffer index, heads, tails;
+    int done = DAMAGED;
+    if (!PyArg_ParseTuple(args, "w*y*y*", &index, &heads, &tails)) return NULL;
+    if (paired(&heads, &tails)) {
         Py_BEGIN_ALLOW_THREADS
-        done = vetset_hamming_build(index.buf, (size_t)index.len, keys.buf, (size_t)keys.len / KEY_BYTES);
+        done = vetset_hamming_build(index.buf, (size_t)index.len, heads.buf, tails.buf,
+                                    (size_t)heads.len / HEAD_BYTES);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&index);
-    PyBuffer_Release(&keys);
-    if (!done) return PyErr_Format(PyExc_ValueError, "the index was not laid out for these keys");
+    PyBuffer_Release(&heads);
+    PyBuffer_Release(&tails);
+    if (done == NO_MEMORY) return PyErr_NoMemory();
+    if (done != OK) return PyErr_Format(PyExc_ValueError, "the index was not laid out for these keys");
     Py_RETURN_NONE;
 }
 
 static PyObject *hamming_within(PyObject *module, PyObject *args) {
     (void)module;
-    Py_buffer index, queries;
+    Py_buffer index, heads, tails, queries;
     int radius, done = DAMAGED;
     int64_t *triples = NULL;
     size_t used = 0;
-    if (!PyArg_ParseTuple(args, "y*y*i", &index, &queries, &radius)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*i", &index, &heads, &tails, &queries, &radius)) return NULL;
     const int whole = queries.len % KEY_BYTES == 0 && radius >= 0 && radius <= KEY_BITS;
-    if (whole) {
+    if (whole && paired(&heads, &tails)) {
         Py_BEGIN_ALLOW_THREADS
-        done = vetset_hamming_within(index.buf, (size_t)index.len, queries.buf, (size_t)queries.len / KEY_BYTES, radius,
-                                     &triples, &used);
+        done = vetset_hamming_within(index.buf, (size_t)index.len, heads.buf, tails.buf,
+                                     (size_t)heads.len / HEAD_BYTES, queries.buf, (size_t)queries.len / KEY_BYTES,
+                                     radius, &triples, &used);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&index);
+    PyBuffer_Release(&heads);
+    PyBuffer_Release(&tails);
     PyBuffer_Release(&queries);
     PyObject *answer = NULL;
     if (done == OK) answer = PyBytes_FromStringAndSize((const char *)triples, (Py_ssize_t)(used * 3 * sizeof *triples));
@@ -324,8 +404,8 @@ static PyObject *hamming_within(PyObject *module, PyObject *args) {
 }
 
 PyMethodDef hamming_methods[] = {
-    {"hamming_build", hamming_build, METH_VARARGS, "hamming_build(index, keys): fills an index that was laid out."},
-    {"hamming_within", hamming_within, METH_VARARGS, "hamming_within(index, queries, radius) -> int64 triples."},
+    {"hamming_build", hamming_build, METH_VARARGS, "hamming_build(index, heads, tails): fills an index laid out."},
+    {"hamming_within", hamming_within, METH_VARARGS, "hamming_within(index, heads, tails, queries, radius) -> triples."},
     {NULL, NULL, 0, NULL},
 };
 #endif

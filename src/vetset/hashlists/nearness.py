@@ -31,15 +31,24 @@ _ALIGNED_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class HammingTable:
-    """Implements `ports.NearTable` over an index in memory."""
+    """Implements `ports.NearTable` over an index in memory and the exact table it was made of."""
 
-    signal: Signal
-    count: int
+    table: KeyTable
     index: memoryview
+
+    @property
+    def signal(self) -> Signal:
+        """The table's own."""
+        return self.table.signal
+
+    @property
+    def count(self) -> int:
+        """The table's own."""
+        return self.table.count
 
     def within(self, queries: U8, radius_bits: int) -> tuple[I64, I64, I64]:
         """See `ports.NearTable.within`."""
-        return kernels.near(self.index, queries, radius_bits)
+        return kernels.near(self.index, self.table, queries, radius_bits)
 
 
 def build_near(tables: Sequence[KeyTable], radius_bits: int) -> int | None:
@@ -68,7 +77,7 @@ def _fill(
             mapped[at : at + 16] = number.to_bytes(8, "little") + lengths[number].to_bytes(8, "little")
             at += _ALIGNED_BYTES
             with memoryview(mapped) as view, view[at : at + lengths[number]] as place:
-                kernels.hamming_index(kernels.listed_keys(table), radius_bits, place)
+                kernels.hamming_index(table, radius_bits, place)
             at += _aligned(lengths[number])
 
 
@@ -81,7 +90,7 @@ def map_near(memory: int, tables: Sequence[KeyTable]) -> dict[int, HammingTable]
     while at < len(view):
         number, length = (int.from_bytes(view[at + 8 * k : at + 8 * k + 8], "little") for k in range(2))
         at += _ALIGNED_BYTES
-        found[number] = HammingTable(tables[number].signal, tables[number].count, view[at : at + length])
+        found[number] = HammingTable(tables[number], view[at : at + length])
         at += _aligned(length)
     return found
 

@@ -1,19 +1,26 @@
 """Hamming distance: every key within a radius of a query, by comparing all, or by an index that misses none.
 
 In it: the definition, the plan of an index (which bits go into which band), its layout, and the search.
-Not in it: lists, and what a match means. Rules: recall is exactly 1 for every radius the index was planned for, since
-the bands' radii r_i satisfy sum(r_i + 1) > radius (native/hamming.c has the argument); without the native module all
-keys are compared, and the answers are the same.
+Not in it: lists, and what a match means.
+Rules: recall is exactly 1 for every radius, since the bands' radii r_i satisfy sum(r_i + 1) > radius for the radii that
+an index was planned for (native/hamming.c has the argument), and beyond them all keys are compared. An index holds no
+key, and is nothing without the table that it was made of. Without the native module all keys are compared, and the
+answers are the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from vetset.kernels import native
+from vetset.kernels.membership import listed_keys
+from vetset.ports import KeyTable
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -22,16 +29,17 @@ Near = tuple[I64, I64, I64]
 KEY_BYTES = 32
 KEY_BITS = 256
 
-_MAGIC = b"vsnear1\0"
+_MAGIC = b"vsnear2\0"
 _AT_ORDER, _BAND_BYTES, _MOST_BANDS = 64, 32, 32
 _AT_BANDS = _AT_ORDER + KEY_BITS
-_AT_KEYS = _AT_BANDS + _MOST_BANDS * _BAND_BYTES
-_MOST_BITS = 26
-#: Below so many keys comparing all is as quick.
-_LEAST_KEYS = 4096
-#: Bytes of index that a key may cost, with its own 32: few keys may have more, since tables do not shrink below a size.
+_AT_TABLES = _AT_BANDS + _MOST_BANDS * _BAND_BYTES
+_LEAST_BITS, _MOST_BITS = 8, 26
+#: Bytes that a key may cost in all, its own 32 too: few keys may have more, since tables do not shrink below a size.
 _BYTES_OF_MANY, _BYTES_OF_FEW, _MANY = 96, 240, 4_000_000
+#: Comparing a key by its number costs about as much as so many in a row.
+_IN_A_ROW = 12
 _SAMPLE = 20_000
+_BLOCK_KEYS = 8192
 
 
 def hamming_of(one: bytes, other: bytes) -> int:
@@ -65,83 +73,87 @@ class Band:
     radius: int
 
 
-def bands_for(count: int, radius_bits: int) -> list[Band]:
+_Plan = tuple[tuple[int, int, int], ...]  # (bands, bits, radius), radius falling
+
+
+@cache
+def bands_for(count: int, radius_bits: int) -> tuple[Band, ...]:
     """Bands that find everything within the radius, at the least expected cost; none where comparing all is as good.
 
-    Of the sum radius + 1 a band with radius 1 gives 2 and one with radius 2 gives 3. The cost is that of looking at
-    the tables and of the keys that chance brings, for uniform bits; real ones bring a few times as many.
+    Of the sum radius + 1 a band with radius 0 gives 1, with 1 gives 2, with 2 gives 3. Not all bits need be in a band.
     """
-    if count < _LEAST_KEYS:
-        return []
-    plans = (plan for plan in _plans(count, radius_bits) if _bytes_per_key(plan, count) <= _most_bytes(count))
-    best = min(plans, key=lambda plan: _cost(plan, count), default=[])
-    return [] if not best or _cost(best, count) > count / 12 else _placed(best)
+    most_bytes = _BYTES_OF_MANY if count >= _MANY else _BYTES_OF_FEW
+    plans = (plan for plan in _plans(radius_bits) if _bytes_per_key(plan, count) <= most_bytes)
+    best = min(plans, key=lambda plan: _cost(plan, count), default=())
+    return _placed(best) if best and _cost(best, count) < count else ()
 
 
-def _most_bytes(count: int) -> int:
-    return _BYTES_OF_MANY if count >= _MANY else _BYTES_OF_FEW
+def _plans(radius_bits: int) -> Iterator[_Plan]:
+    """Every mix of radii, with every number of bits that fits into a key."""
+    needed = radius_bits + 1
+    for twos in range(-(-needed // 3) + 1):
+        rest = max(0, needed - 3 * twos)
+        for ones in range(-(-rest // 2) + 1):
+            zeros = max(0, rest - 2 * ones)
+            if not 1 <= twos + ones + zeros <= _MOST_BANDS:
+                continue
+            for bits, more in product(range(_LEAST_BITS, _MOST_BITS + 1), range(5)):
+                plan = ((twos, bits + more, 2), (ones, bits, 1), (zeros, bits, 0))
+                if bits + more <= _MOST_BITS and sum(bands * width for bands, width, _ in plan) <= KEY_BITS:
+                    yield plan
 
 
-def _plans(count: int, radius_bits: int) -> list[list[tuple[int, int]]]:
-    """(bits, radius) of each band, for every mix of radii 1 and 2 and every division of the bits between them."""
-    needed, plans = radius_bits + 1, []
-    for wide in range(needed // 3 + 1):
-        narrow = -(-(needed - 3 * wide) // 2)
-        bands = wide + narrow
-        if not 1 <= bands <= _MOST_BANDS:
-            continue
-        for more in range(7):
-            base = (KEY_BITS - more * wide) // bands
-            rest = KEY_BITS - more * wide - base * bands
-            bits = [base + more + (place < rest) for place in range(wide)]
-            bits += [base + (place + wide < rest) for place in range(narrow)]
-            if max(bits) <= _MOST_BITS and min(bits) >= 1:
-                plans.append(list(zip(bits, [2] * wide + [1] * narrow, strict=True)))
-    return plans
+def _cost(plan: _Plan, count: int) -> float:
+    """In units of one key compared in a row: a place of a table 4, a key by its number 12, at three times the chance.
+
+    Real fingerprints in the order of `bit_order` bring one to three times as many keys as chance (bench/hamming.py).
+    """
+    return float(
+        sum(bands * _places(bits, radius) * (4 + _IN_A_ROW * 3 * count / (1 << bits)) for bands, bits, radius in plan)
+    )
 
 
-def _probes(bits: int, radius: int) -> int:
-    return 1 + bits + (bits * (bits - 1) // 2 if radius > 1 else 0)
+def _places(bits: int, radius: int) -> int:
+    """How many values lie within the radius of one."""
+    return (1, 1 + bits, 1 + bits + bits * (bits - 1) // 2)[radius]
 
 
-def _cost(plan: list[tuple[int, int]], count: int) -> float:
-    """In units of one key compared in order: a table's entry 4, a key by its number 12, at four times the chance."""
-    return float(sum(_probes(bits, radius) * (4 + 12 * 3 * count / 2**bits) for bits, radius in plan))
+def _bytes_per_key(plan: _Plan, count: int) -> float:
+    tables = sum(bands * 4 * ((1 << bits) + 1 + count) for bands, bits, _ in plan)
+    return KEY_BYTES + tables / max(1, count)
 
 
-def _bytes_per_key(plan: list[tuple[int, int]], count: int) -> float:
-    return KEY_BYTES + 4 * len(plan) + float(sum(4 * 2**bits for bits, _ in plan)) / count
+def _placed(plan: _Plan) -> tuple[Band, ...]:
+    placed: list[Band] = []
+    for bands, bits, radius in plan:
+        for _ in range(bands):
+            shift = placed[-1].shift + placed[-1].bits if placed else 0
+            placed.append(Band(shift, bits, radius))
+    return tuple(placed)
 
 
-def _placed(plan: list[tuple[int, int]]) -> list[Band]:
-    bands, shift = [], 0
-    for bits, radius in plan:
-        bands.append(Band(shift, bits, radius))
-        shift += bits
-    return bands
-
-
-def bit_order(keys: U8, bands: list[Band]) -> U8:
+def bit_order(keys: U8, bands: tuple[Band, ...]) -> U8:
     """Which bit of a key stands at each place, so that bits that go together lie in different bands.
 
-    Greedy over a sample: each bit joins the band in which its squared correlations add up to least, bits that say
-    least (the most skewed) first. Bit 0 is the lowest of the last byte.
+    Greedy: each bit joins the band in which its squared correlations add up to least, bits that say least (the most
+    skewed) first. Those that say least of all stand behind the bands where not all have room. Bit 0 is the lowest of
+    the last byte.
     """
-    step = max(1, len(keys) // _SAMPLE)
-    bits = np.unpackbits(keys[::step][:, ::-1], axis=1, bitorder="little").astype(np.float32)
+    bits = np.unpackbits(keys[:, ::-1], axis=1, bitorder="little").astype(np.float32)
     bits -= bits.mean(axis=0)
     spread = np.sqrt((bits**2).mean(axis=0))
     related = ((bits.T @ bits / len(bits)) / np.maximum(np.outer(spread, spread), 1e-6)) ** 2
-    order = np.zeros(KEY_BITS, np.uint8)
-    filled = [0] * len(bands)
+    ranked = np.argsort(spread, kind="stable").tolist()
+    room = sum(band.bits for band in bands)
+    unused, used = ranked[: KEY_BITS - room], ranked[KEY_BITS - room :]
+    members: list[list[int]] = [[] for _ in bands]
     load = np.zeros((len(bands), KEY_BITS), np.float32)
-    for bit in np.argsort(spread, kind="stable").tolist():
-        room = [(float(load[place, bit]), place) for place, band in enumerate(bands) if filled[place] < band.bits]
-        _, place = min(room)
-        order[bands[place].shift + filled[place]] = bit
-        filled[place] += 1
+    for bit in used:
+        free = [(float(load[place, bit]), place) for place, band in enumerate(bands) if len(members[place]) < band.bits]
+        _, place = min(free)
+        members[place].append(bit)
         load[place] += related[bit]
-    return order
+    return np.array([bit for own in [*members, unused] for bit in own], np.uint8)
 
 
 # --- an index in one buffer -------------------------------------------------------------------------------------------
@@ -149,61 +161,69 @@ def bit_order(keys: U8, bands: list[Band]) -> U8:
 
 def hamming_bytes(count: int, radius_bits: int) -> int:
     """How long the buffer of an index over so many keys is."""
-    end = _AT_KEYS + count * KEY_BYTES
-    for band in bands_for(count, radius_bits):
-        end += 4 * (2**band.bits + 1) + 4 * count
-    return -(-end // 8) * 8
+    return _laid_out(_bands_made(count, radius_bits), count)[-1]
 
 
-def hamming_index(keys: U8, radius_bits: int, buffer: memoryview | None = None) -> memoryview:
-    """An index over keys (count, 32), in a buffer of `hamming_bytes`, given or new. Radii up to this may be asked for."""
-    data = buffer if buffer is not None else memoryview(bytearray(hamming_bytes(len(keys), radius_bits)))
-    keys = np.ascontiguousarray(keys)
-    bands = bands_for(len(keys), radius_bits) if native.LIB is not None else []
-    order = bit_order(keys, bands) if bands else np.arange(KEY_BITS, dtype=np.uint8)
-    data[:_AT_KEYS] = _header(len(keys), bands, order)
+def _bands_made(count: int, radius_bits: int) -> tuple[Band, ...]:
+    return () if native.LIB is None else bands_for(count, radius_bits)
+
+
+def _laid_out(bands: tuple[Band, ...], count: int) -> list[int]:
+    """Where the starts and the numbers of each band lie, in turn, and where the last ends."""
+    places = [_AT_TABLES]
+    for band in bands:
+        places.append(places[-1] + 4 * ((1 << band.bits) + 1))
+        places.append(places[-1] + 4 * count)
+    return places
+
+
+def hamming_index(table: KeyTable, radius_bits: int, buffer: memoryview | None = None) -> memoryview:
+    """An index over a table's keys of 32 bytes, in a buffer of `hamming_bytes`, given or new."""
+    data = buffer if buffer is not None else memoryview(bytearray(hamming_bytes(table.count, radius_bits)))
+    bands = _bands_made(table.count, radius_bits)
+    order = bit_order(_sample_of(table), bands) if bands else np.arange(KEY_BITS, dtype=np.uint8)
+    data[:_AT_TABLES] = _header(table.count, bands, order)
     if native.LIB is not None:
-        native.LIB.hamming_build(data, keys)
-    else:
-        data[_AT_KEYS : _AT_KEYS + keys.nbytes] = _as_words(keys)
+        native.LIB.hamming_build(data, table.heads, table.tails)
     return data
 
 
-def _header(count: int, bands: list[Band], order: U8) -> bytes:
-    end = _AT_KEYS + count * KEY_BYTES
-    lines = []
-    for band in bands:
-        starts = end
-        ids = starts + 4 * (2**band.bits + 1)
-        end = ids + 4 * count
-        numbers = (band.shift, band.bits, band.radius, 0)
-        lines.append(
-            b"".join(n.to_bytes(4, "little") for n in numbers)
-            + starts.to_bytes(8, "little")
-            + ids.to_bytes(8, "little")
-        )
-    head = (_MAGIC + count.to_bytes(8, "little") + len(bands).to_bytes(4, "little")).ljust(_AT_ORDER, b"\0")
-    return (head + order.tobytes() + b"".join(lines)).ljust(_AT_KEYS, b"\0")
+def _sample_of(table: KeyTable) -> U8:
+    step = max(1, table.count // _SAMPLE)
+    heads = np.ascontiguousarray(table.heads[::step]).astype(">u8").view(np.uint8).reshape(-1, 8)
+    return np.concatenate([heads, table.tails[::step]], axis=1)
 
 
-def _as_words(keys: U8) -> bytes:
-    """Keys as the native module holds them while the bits are in their own order: words from the lowest on."""
-    return np.ascontiguousarray(keys[:, ::-1]).tobytes()
+def _header(count: int, bands: tuple[Band, ...], order: U8) -> bytes:
+    places = _laid_out(bands, count)
+    head = _MAGIC + count.to_bytes(8, "little") + len(bands).to_bytes(4, "little")
+    lines = b""
+    for number, band in enumerate(bands):
+        lines += b"".join(figure.to_bytes(4, "little") for figure in (band.shift, band.bits, band.radius, 0))
+        lines += b"".join(place.to_bytes(8, "little") for place in places[2 * number : 2 * number + 2])
+    return (head.ljust(_AT_ORDER, b"\0") + order.tobytes() + lines).ljust(_AT_TABLES, b"\0")
 
 
-def near(index: memoryview, queries: U8, radius_bits: int) -> Near:
-    """Every key within the radius of each query, as `within_of` answers it."""
+def near(index: memoryview, table: KeyTable, queries: U8, radius_bits: int) -> Near:
+    """Every key of the index's table within the radius of each query, as `within_of` answers it."""
     queries = np.ascontiguousarray(queries, np.uint8)
     if native.LIB is not None:
-        triples = np.frombuffer(native.LIB.hamming_within(index, queries, radius_bits), np.int64)
-        return _columns(triples.reshape(-1, 3))
-    return within_of(_keys_in(index), queries, radius_bits)
+        found = native.LIB.hamming_within(index, table.heads, table.tails, queries, radius_bits)
+        return _columns(np.frombuffer(found, np.int64).reshape(-1, 3))
+    return _by_blocks(listed_keys(table), queries, radius_bits)
 
 
-def _keys_in(index: memoryview) -> U8:
-    """The keys of an index that was made without the native module, whose bits are in their own order."""
-    if bytes(index[:8]) != _MAGIC or bytes(index[16:20]) != bytes(4):
-        raise ValueError("an index that only the native module can read")
-    count = int.from_bytes(index[8:16], "little")
-    words = np.frombuffer(index, np.uint8, count * KEY_BYTES, _AT_KEYS).reshape(count, KEY_BYTES)
-    return words[:, ::-1]
+def _by_blocks(keys: U8, queries: U8, radius_bits: int) -> Near:
+    """The definition, 8 bytes and a block of keys at a time."""
+    words, asked = np.ascontiguousarray(keys).view(np.uint64), queries.view(np.uint64)
+    found = [np.zeros((0, 3), np.int64)]
+    for first in range(0, len(words), _BLOCK_KEYS):
+        block = words[first : first + _BLOCK_KEYS]
+        for number, query in enumerate(asked):
+            distances = np.bitwise_count(block ^ query).sum(axis=1, dtype=np.int64)
+            places = np.flatnonzero(distances <= radius_bits)
+            if len(places):
+                triples = np.column_stack([np.full(len(places), number), places + first, distances[places]])
+                found.append(triples.astype(np.int64))
+    triples = np.concatenate(found)
+    return _columns(triples[np.lexsort((triples[:, 1], triples[:, 0]))])

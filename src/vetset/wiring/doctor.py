@@ -144,14 +144,15 @@ def _works() -> dict[str, Callable[[], object]]:
     digests = kernels.digests_of(values, "md5", 16)
     pixels = slopes(512)
     prints = random.integers(0, 256, (20_000, 32), np.uint8)
-    index = kernels.hamming_index(prints, 31)
+    near_table = _Keys.of(prints)
+    index = kernels.hamming_index(near_table, 31)
     return {
         "md5 of a column": lambda: kernels.digests_of(values, "md5", 16),
         "membership": lambda: kernels.positions_in(table, digests),
         "keyed hashes": lambda: kernels.keyed_hashes(batch, Column.URL, bytes(32)),
         "forms of addresses": lambda: kernels.url_values(batch, UrlForm.WHATWG),
         "PDQ": lambda: kernels.pdq(pixels),
-        "near search": lambda: kernels.near(index, prints[:50], 31),
+        "near search": lambda: kernels.near(index, near_table, prints[:50], 31),
     }
 
 
@@ -209,8 +210,8 @@ def _self_test() -> dict[str, bool]:
     }
     turned, quality = kernels.pdq(slopes(192))
     results["pdq"] = quality == _FULL_QUALITY and tuple(row.tobytes().hex() for row in turned) == _SLOPES
-    keys = np.sort(np.frombuffer(turned.tobytes(), "V32")).view(np.uint8).reshape(-1, 32)
-    _, _, distances = kernels.near(kernels.hamming_index(keys, 31), turned, 31)
+    near_table = _Keys.of(turned)
+    _, _, distances = kernels.near(kernels.hamming_index(near_table, 31), near_table, turned, 31)
     results["near search"] = int((distances == 0).sum()) == len(turned)
     return results
 

@@ -1,0 +1,59 @@
+"""Fuzzes the native kernels: every driver of native/fuzz, built with ASan and UBSan, for some time or some rounds.
+
+`python -m tests.fuzz_native --seconds 60` (`make fuzz`); the tests run a few thousand rounds of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+NATIVE = Path(__file__).parent.parent / "native"
+DRIVERS = sorted(path.stem for path in (NATIVE / "fuzz").glob("*.c"))
+FLAGS = ["-std=gnu11", "-O1", "-g", "-ffp-contract=off", "-fno-omit-frame-pointer", "-Wno-unused-function"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+def built(name: str, folder: Path) -> Path:
+    """The driver of a kernel, ready to run."""
+    target = folder / name
+    compiler = shutil.which("cc") or "gcc"
+    source = NATIVE / "fuzz" / f"{name}.c"
+    include = f"-I{sysconfig.get_paths()['include']}"
+    subprocess.run([compiler, *FLAGS, *SANITIZERS, include, str(source), "-o", str(target), "-lm"], check=True)
+    return target
+
+
+def run(driver: Path, seed: int, rounds: int) -> str:
+    """What a driver said of its end: nothing, or a report. Every report is a failure."""
+    done = subprocess.run([driver, str(seed), str(rounds)], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"{driver.name}, seed {seed}: exit {done.returncode}\n{done.stderr[-4000:]}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=30, help="for each driver")
+    options.add_argument("--rounds", type=int, default=5000, help="between two looks at the clock")
+    chosen = options.parse_args(words)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in DRIVERS:
+            driver, seed, started = built(name, Path(folder)), 0, time.monotonic()
+            while time.monotonic() - started < chosen.seconds:
+                seed += 1
+                report = run(driver, seed, chosen.rounds)
+                if report:
+                    sys.stderr.write(report)
+                    return 1
+            sys.stdout.write(f"{name}: {seed * chosen.rounds:,} cases, no report\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
