@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,11 @@ from typing import Any
 from vetset.datasets.bytesink import BufferedSink
 from vetset.datasets.location import readable
 from vetset.datasets.members import BLOCK, Member, MemberKind, members
+from vetset.datasets.naming import PICTURE_ENDINGS
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink
 
-#: Endings of picture files; what is decodable is decided by the sandbox, from the bytes.
-PICTURE_ENDINGS = frozenset(
-    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
-)
+_PICTURE_ENDINGS = frozenset(ending.encode("ascii") for ending in PICTURE_ENDINGS)
 #: First bytes of the formats that are decoded here: a picture under another name is one all the same.
 PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 MAX_JSON_BYTES = 1024 * 1024
@@ -66,7 +64,7 @@ class Archive:
                 and ending(member.name) == b"json"
                 and member.size_bytes <= MAX_JSON_BYTES
             ):
-                return _object(bytes(self.view[member.data : member.data + member.size_bytes]))
+                return object_of(bytes(self.view[member.data : member.data + member.size_bytes]))
         return {}
 
     def text_of(self, sample: Sample, name: bytes) -> bytes | None:
@@ -92,11 +90,12 @@ def ending(name: bytes) -> bytes:
 def is_picture(name: bytes, body: memoryview) -> bool:
     head = bytes(body[:12])
     return (
-        ending(name) in PICTURE_ENDINGS or head.startswith(PICTURE_MAGIC) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
+        ending(name) in _PICTURE_ENDINGS or head.startswith(PICTURE_MAGIC) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
     )
 
 
-def _object(text: bytes) -> Mapping[str, Any]:
+def object_of(text: bytes) -> Mapping[str, Any]:
+    """A JSON object; nothing for what is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -176,8 +175,3 @@ def _is_blank(view: memoryview, start: int) -> bool:
 def _copy(view: memoryview, start: int, stop: int, target: BufferedSink) -> None:
     for at in range(start, stop, _COPY_BYTES):
         target.write(view[at : min(stop, at + _COPY_BYTES)])
-
-
-def in_order(archive: Archive) -> Sequence[Sample]:
-    """Samples by their first member."""
-    return list(archive.samples.values())
