@@ -20,7 +20,7 @@ from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
 from vetset.datasets.companions import write_companions_without
 from vetset.datasets.location import source_path
-from vetset.datasets.picturecolumn import picture_column, pictures_of
+from vetset.datasets.picturecolumn import picture_columns, pictures_of
 from vetset.datasets.rewrite import rewrite
 from vetset.datasets.rowgroups import ParquetSource, no_arrow_message, opened, rows_of_group
 from vetset.datasets.runs import Rows, check_rows, neighbours, within
@@ -86,7 +86,7 @@ class Parquet:
 
     def _mapping(self, source: ParquetSource) -> dict[Column, str]:
         columns = [(field.name, field.type) for field in source.schema]
-        with_pictures = picture_column(source.schema) is not None
+        with_pictures = bool(picture_columns(source.schema))
         return map_columns(columns, self.overrides, with_pictures=with_pictures)
 
 
