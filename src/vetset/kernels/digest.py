@@ -191,6 +191,9 @@ def _quickly(
     return data
 
 
+_LEAST_BODIES = 8
+
+
 def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U8]:
     """(bodies, width_bytes) md5, sha1 and sha256 of each."""
     return {signal: _of_bodies(bodies, signal) for signal in DIGEST_COLUMNS.values()}
@@ -198,11 +201,13 @@ def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U
 
 def _of_bodies(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
     digests = np.empty((len(bodies), WIDTH_BYTES[signal]), np.uint8)
-    if native.LIB is not None and signal is Signal.MD5:  # one body's sha is as quick by the standard library
+    # One body's sha is as quick by the standard library, and so is md5 of too few bodies to fill the lanes.
+    if native.LIB is not None and signal is Signal.MD5 and len(bodies) >= _LEAST_BODIES:
         native.LIB.body_digests(signal.value, bodies, digests)
         return digests
     for place, body in enumerate(bodies):
-        digests[place] = np.frombuffer(_QUICK_DIGEST[signal.value](body).digest(), np.uint8)
+        made = hashlib.new(signal.value, body, usedforsecurity=False)
+        digests[place] = np.frombuffer(made.digest(), np.uint8)
     return digests
 
 
