@@ -118,8 +118,8 @@ enum { MOST_TAPS = 2 * WINDOW_FUSED - 1, MOST_ACROSS = 3 * MOST_TAPS + GROUP };
  * steps as there are rows or columns, and the higher the frequency the less is left of it, so that the unit is
  * sqrt(height / row^2 + width / column^2). bench/margins.py measures it: on 500 photos and 467 other pictures at most
  * 6.6e-4 for RGB and 2.3e-4 for luma, 1.5e-4 and 1.1e-4 in 99 of 100. Both ends of a gap have to be off, towards each
- * other, to change a bit. Grey levels: at most 2.2e-6 for each row and column; a step has two, in hundredths of 255. */
-static const float MARGIN_RGB = 1e-3f, MARGIN_LUMA = 5e-4f, MARGIN_STEP = 4e-6f;
+ * other, to change a bit. Grey levels: at most 2.2e-6 and 1.2e-6 for each row and column; a step has two, in hundredths of 255. */
+static const float MARGIN_RGB = 1e-3f, MARGIN_LUMA = 4e-4f, STEP_RGB = 3e-6f, STEP_LUMA = 2e-6f;
 
 /* Weights across hold the scale of both axes and luma's parts. */
 typedef struct {
@@ -193,7 +193,7 @@ static void prepare(Fused *fused, size_t height, size_t width, int colours) {
         for (int j = 0; j < LOW; j++)
             fused->margins[i * LOW + j] =
                 margin * sqrtf((float)height / (float)((i + 1) * (i + 1)) + (float)width / (float)((j + 1) * (j + 1)));
-    fused->margin_step = MARGIN_STEP * (float)(height + width);
+    fused->margin_step = (colours == 3 ? STEP_RGB : STEP_LUMA) * (float)(height + width);
 }
 
 #define ALWAYS static inline __attribute__((always_inline))

@@ -78,14 +78,15 @@ def members(view: memoryview) -> Iterator[Member]:
                 start = at
             continue
         try:
-            if found >= MAX_MEMBERS:
-                raise _Damaged
             step = _step(walk, header, at, start, extensions)
         except _Damaged:
             yield Member(b"", MemberKind.DAMAGED, start, at, len(view) - at, len(view))
             return
         if isinstance(step, Member):
             yield step
+            if found >= MAX_MEMBERS:
+                yield Member(b"", MemberKind.DAMAGED, step.stop, step.stop, len(view) - step.stop, len(view))
+                return
             found, at, start, extensions = found + 1, step.stop, step.stop, _Extensions()
         else:
             at = step
@@ -151,7 +152,7 @@ def _number(text: bytes) -> int:
     """A number as octal digits between spaces and zeros, or in base 256 behind a bit (GNU)."""
     if text[0] & 0x80:
         value = int.from_bytes(bytes([text[0] & 0x7F]) + text[1:], "big")
-        if text[0] == 0xFF or value >= 1 << 63:  # negative, or beyond any file
+        if text[0] & 0x40 or value >= 1 << 63:  # negative (base 256 is in two's complement), or beyond any file
             raise _Damaged
         return value
     digits = text.split(b"\0", 1)[0].strip(b" ")

@@ -249,7 +249,7 @@ def _made(page: Page, inner: Typed, body: Any, unfolded_bytes: int) -> Made:
     return Made(header, body, len(header) + unfolded_bytes)
 
 
-def dictionary_page(page: Page, values: bytes, entries: int, form: Form) -> Made:
-    """A dictionary page like `page` with other entries."""
-    inner = {**page.inner, Data.NUM_VALUES: (I32, entries)}  # which are as sorted as they were
-    return _made(page, inner, compression.folded(values, form.codec), len(values))
+def dictionary_page(page: Page, body: Body, form: Form, entries: int, cut: Cut) -> Made:
+    """A dictionary page like `page` with the entries that the cut leaves, which are as sorted as they were."""
+    values, size_bytes = _folded(b"", body, form, Counts(entries, 0, 0), cut)
+    return _made(page, {**page.inner, Data.NUM_VALUES: (I32, entries)}, values, size_bytes)

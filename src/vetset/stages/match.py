@@ -7,7 +7,8 @@ breaker over the whole dataset); a digest that is listed is a hit; a PDQ that is
 near hit, since a perceptual match alone accuses nobody; every key within the radius of any orientation of any view is
 a reason; a view below the quality floor is not compared by PDQ. A picture that was not decoded is compared by its
 digests alone, and where no list holds digests by nothing: it is `not_compared`, which is no outcome but a count, so
-that it is never taken for clear.
+that it is never taken for clear. So is, unless a list holds its very bytes, a picture that was stored in a way that no
+fingerprint of the original survives.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vetset.ports import FingerprintKind, HashList
 from vetset.records import (
     Address,
     Decoded,
+    FingerprintOutcome,
     Fingerprints,
     Hit,
     ListEntry,
@@ -113,6 +115,7 @@ def match(
         _by_distance(queries, hash_list, settings, result, compared, near)
         for kind in kinds:
             _by_kind(kind, fingerprints.decoded, hash_list, result, compared, near)
+    compared &= np.array([_can_be_clear(answer) for answer in fingerprints.decoded], np.bool_)
     result.assessed = fingerprints.rows[compared]
     result.hits = list(_hits(fingerprints, exact, near, shard_id))
     tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
@@ -264,7 +267,15 @@ def _tally(
 
 
 def _is_plain(answer: Decoded, quality_floor: int) -> bool:
-    return bool(answer.views) and all(view.quality < quality_floor for view in answer.views)
+    return _was_decoded(answer) and all(view.quality < quality_floor for view in answer.views)
+
+
+def _was_decoded(answer: Decoded) -> bool:
+    return answer.outcome in {FingerprintOutcome.FINGERPRINTED, FingerprintOutcome.CHANGED_CONTENT}
+
+
+def _can_be_clear(answer: Decoded) -> bool:
+    return answer.outcome is not FingerprintOutcome.NOT_AUDITABLE
 
 
 # --- the breaker ------------------------------------------------------------------------------------------------------
@@ -279,11 +290,11 @@ def noisy_entries(hits: Iterable[Hit], key: bytes, limit: int) -> frozenset[str]
 
 
 def settle_near(hits: Iterable[Hit], noisy: frozenset[str], key: bytes) -> tuple[list[Hit], I64]:
-    """Near hits that stand, and the rows of those that only noisy entries are near to."""
+    """Hits that stand, and the rows of near hits that only noisy entries are near to; an exact hit always stands."""
     standing: list[Hit] = []
     held: list[int] = []
     for hit in hits:
-        if _near_names(hit, key) <= noisy:
+        if hit.outcome is ScreenOutcome.NEAR_HIT and _near_names(hit, key) <= noisy:
             held.append(hit.row)
         else:
             standing.append(hit)
