@@ -51,6 +51,7 @@ class Pictures:
     match: Tally = field(default_factory=Tally)
     comparisons: Counter[Comparison] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    too_plain: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,6 +88,7 @@ def _matched(looking: Looking, batch: Sequence[Picture], shard: Shard, result: P
     result.match.update(matched.tally)
     result.comparisons.update(matched.onward.compared)
     result.modes.update(picture.stored.mode.value if picture.stored.mode else "unknown" for picture in batch)
+    result.too_plain += matched.onward.too_plain
     result.compared[matched.onward.assessed] = 1
     return matched.onward.hits
 
@@ -138,17 +140,16 @@ def table_of(result: Pictures) -> pa.Table:
         }
         for what, count in sorted(result.comparisons.items(), key=lambda item: (item[0].column, item[0].list_name))
     ]
-    facts = (("outcome", result.fingerprint), ("match", _in_clear(result.match)), ("resize_mode", result.modes))
+    facts = (("outcome", result.fingerprint), ("match", _in_clear(result)), ("resize_mode", result.modes))
     lines.extend(
         {"what": what, "name": name, "pictures": counts[name]} for what, counts in facts for name in sorted(counts)
     )
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-def _in_clear(tally: Tally) -> Tally:
-    """Of match, only what says nothing about hits."""
-    plain = MatchOutcome.TOO_PLAIN.value
-    return Tally({plain: tally[plain]} if tally[plain] else {})
+def _in_clear(result: Pictures) -> dict[str, int]:
+    """Of match, only what says nothing about hits: not the outcomes, of which any tells of the others."""
+    return {MatchOutcome.TOO_PLAIN.value: result.too_plain} if result.too_plain else {}
 
 
 def shown(result: Pictures) -> dict[str, int]:
