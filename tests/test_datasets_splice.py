@@ -295,9 +295,10 @@ def test_any_file_without_any_rows_is_what_arrow_filters(tmp_path: Path, table: 
 def is_readable(data: bytes) -> bool:
     """With pages of a few bytes pyarrow 26 writes empty pages of lists, which it then cannot read."""
     try:
-        return read(data).read().num_rows >= 0
+        read(data).read()
     except pa.ArrowInvalid:
         return False
+    return True
 
 
 def check_statistics(data: bytes, table: Any) -> None:

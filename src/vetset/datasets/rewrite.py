@@ -238,7 +238,8 @@ def _plain(field: Any) -> Any:
 
 def _is_old(footer: Typed) -> bool:
     """Written by a version of parquet-cpp (1.x) whose files readers treat otherwise, because of its errors."""
-    return bytes(value_of(footer, FileMetaData.CREATED_BY, b"")).startswith(b"parquet-cpp version")
+    writer = value_of(footer, FileMetaData.CREATED_BY)
+    return isinstance(writer, bytes) and writer.startswith(b"parquet-cpp version")
 
 
 def _physical(footer: Typed) -> list[Any]:
