@@ -9,7 +9,7 @@ rows were compared by their picture is noted beside the joins, and says nothing 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,6 +51,7 @@ class Pictures:
     match: Tally = field(default_factory=Tally)
     comparisons: Counter[Comparison] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    oddities: Counter[str] = field(default_factory=Counter)
     too_plain: int = 0
 
 
@@ -72,6 +73,7 @@ def match_pictures(looking: Looking, shard: Shard, rows: int) -> tuple[Pictures,
     for batch in looking.dataset.pictures(shard):
         for hit in _matched(looking, batch, shard, result):
             found.setdefault(hit.row, []).append(hit)
+    result.oddities.update(looking.dataset.oddities(shard))
     hits = [merged(found[row]) for row in sorted(found)]
     return result, list(_with_addresses(hits, looking.dataset, shard))
 
@@ -119,7 +121,7 @@ def _with_addresses(hits: Sequence[Hit], dataset: Dataset, shard: Shard) -> Iter
 
 SCHEMA = pa.schema(
     [
-        ("what", pa.string()),  # compared, outcome, match, resize_mode
+        ("what", pa.string()),  # compared, outcome, match, resize_mode, oddity
         ("name", pa.string()),
         ("list", pa.string()),
         ("signal", pa.string()),
@@ -129,7 +131,7 @@ SCHEMA = pa.schema(
 
 
 def table_of(result: Pictures) -> pa.Table:
-    """Pictures compared by kind x list, pictures by outcome of fingerprint, too plain ones, and by resize mode."""
+    """Pictures compared by kind x list, by outcome, too plain ones, by resize mode; oddities of the shard."""
     lines = [
         {
             "what": "compared",
@@ -140,7 +142,12 @@ def table_of(result: Pictures) -> pa.Table:
         }
         for what, count in sorted(result.comparisons.items(), key=lambda item: (item[0].column, item[0].list_name))
     ]
-    facts = (("outcome", result.fingerprint), ("match", _in_clear(result)), ("resize_mode", result.modes))
+    facts: tuple[tuple[str, Mapping[str, int]], ...] = (
+        ("outcome", result.fingerprint),
+        ("match", _in_clear(result)),
+        ("resize_mode", result.modes),
+        ("oddity", result.oddities),
+    )
     lines.extend(
         {"what": what, "name": name, "pictures": counts[name]} for what, counts in facts for name in sorted(counts)
     )
