@@ -90,9 +90,11 @@ static int number_of(const uint8_t *p, size_t size, int64_t *out) {
 }
 
 static int sum_holds(const uint8_t *p) {
-    int64_t wanted, plain = 8 * ' ', minus = 8 * ' ';
-    for (int k = 0; k < BLOCK; k++)
-        if (k < 148 || k >= 156) plain += p[k], minus += (int8_t)p[k];
+    int64_t wanted, plain = 8 * ' ', minus;
+    unsigned all = 0, high = 0; /* high bytes: what a signed sum counts less */
+    for (int k = 0; k < BLOCK; k++) all += p[k], high += p[k] >> 7;
+    for (int k = 148; k < 156; k++) all -= p[k], high -= p[k] >> 7;
+    plain += all, minus = plain - 256 * (int64_t)high;
     return number_of(p + 148, 8, &wanted) && (wanted == plain || wanted == minus);
 }
 

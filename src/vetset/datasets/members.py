@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,8 +45,7 @@ class MemberKind(StrEnum):
 _NATIVE_KINDS = tuple(MemberKind)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Member:
+class Member(NamedTuple):
     """One member: its headers start at `start`, its data at `data`; the next begins at `stop`."""
 
     name: bytes
@@ -54,6 +54,9 @@ class Member:
     data: int
     size_bytes: int
     stop: int
+
+    def __repr__(self) -> str:
+        return "<member>"  # a name may lead to material
 
 
 @dataclass(slots=True, repr=False)
