@@ -28,8 +28,6 @@ from vetset.ports import ByteSink
 PICTURE_ENDINGS = frozenset(
     b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
 )
-#: First bytes of the formats that are decoded here: a picture under another name is one all the same.
-PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 MAX_JSON_BYTES = 1024 * 1024
 _COPY_BYTES = 4 * 1024 * 1024
 
@@ -53,11 +51,10 @@ class Archive:
 
     def pictures(self, sample: Sample) -> Iterator[memoryview]:
         """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
-        for name, kind, _, data, size_bytes, _ in sample.members:
-            if kind is not MemberKind.FILE and kind is not MemberKind.TRUNCATED:
-                continue
-            if ending(name) in PICTURE_ENDINGS or begins_as_picture(self.view[data : data + min(size_bytes, 12)]):
-                yield self.view[data : data + size_bytes]
+        for name, kind, _, data, size_bytes, _, begins in sample.members:
+            if begins or ending(name) in PICTURE_ENDINGS:
+                if kind is MemberKind.FILE or kind is MemberKind.TRUNCATED:
+                    yield self.view[data : data + size_bytes]
 
     def json_of(self, sample: Sample) -> Mapping[str, Any]:
         """What the sample's `.json` member records; nothing where there is none, or it is no object."""
@@ -88,12 +85,6 @@ def key_of(name: bytes) -> bytes:
 def ending(name: bytes) -> bytes:
     """What follows the last dot, in lower case."""
     return name[max(name.rfind(b"."), name.rfind(b"/")) + 1 :].lower()
-
-
-def begins_as_picture(start: memoryview) -> bool:
-    """Whether the first 12 bytes of a file are those of a format that is decoded here."""
-    head = bytes(start)
-    return head.startswith(PICTURE_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def _object(text: bytes) -> Mapping[str, Any]:
