@@ -29,6 +29,7 @@ PICTURE_ENDINGS = frozenset(
     b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
 )
 MAX_JSON_BYTES = 1024 * 1024
+_WITH_BYTES = (MemberKind.FILE, MemberKind.TRUNCATED)
 _COPY_BYTES = 4 * 1024 * 1024
 
 
@@ -52,9 +53,8 @@ class Archive:
     def pictures(self, sample: Sample) -> Iterator[memoryview]:
         """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
         for name, kind, _, data, size_bytes, _, begins in sample.members:
-            if begins or ending(name) in PICTURE_ENDINGS:
-                if kind is MemberKind.FILE or kind is MemberKind.TRUNCATED:
-                    yield self.view[data : data + size_bytes]
+            if (begins or ending(name) in PICTURE_ENDINGS) and kind in _WITH_BYTES:
+                yield self.view[data : data + size_bytes]
 
     def json_of(self, sample: Sample) -> Mapping[str, Any]:
         """What the sample's `.json` member records; nothing where there is none, or it is no object."""
