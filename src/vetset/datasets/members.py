@@ -158,8 +158,16 @@ def _step(walk: _Walk, raw: bytes, at: int, start: int, extensions: _Extensions)
     stop = data + -(-size_bytes // BLOCK) * BLOCK
     if data + size_bytes > len(walk.view):
         left = max(0, len(walk.view) - data)
-        return Member(name, MemberKind.TRUNCATED, start, data, left, len(walk.view), _begins(walk.view, data, left))
-    begins = _begins(walk.view, data, size_bytes)
+        return Member(
+            name,
+            MemberKind.TRUNCATED,
+            start,
+            data,
+            left,
+            len(walk.view),
+            begins_as_picture(walk.view[data : data + left]),
+        )
+    begins = begins_as_picture(walk.view[data : data + size_bytes])
     return Member(name, what, start, data, size_bytes, min(stop, len(walk.view)), begins)
 
 
@@ -167,8 +175,9 @@ def _step(walk: _Walk, raw: bytes, at: int, start: int, extensions: _Extensions)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 
 
-def _begins(view: memoryview, data: int, size_bytes: int) -> bool:
-    head = bytes(view[data : data + min(size_bytes, 12)])
+def begins_as_picture(body: memoryview) -> bool:
+    """Whether the first bytes of a file are those of a format that is decoded here."""
+    head = bytes(body[:12])
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 

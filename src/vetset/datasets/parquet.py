@@ -18,6 +18,7 @@ import numpy as np
 
 from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
+from vetset.datasets.companions import write_companions_without
 from vetset.datasets.location import source_path
 from vetset.datasets.picturecolumn import picture_column, pictures_of
 from vetset.datasets.rewrite import rewrite
@@ -72,11 +73,13 @@ class Parquet:
             yield from pictures_of(source, self.pictures_settings)
 
     def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
-        """The same file less the removed rows, see `rewrite`."""
+        """The same file less the removed rows, see `rewrite`, and what lies beside it, see `companions`."""
         with self._open(shard, extensions=True) as source:
             check_rows(removed, source.footer.rows)
             with product(shard.path) as sink:
-                return rewrite(source, removed, sink)
+                written = rewrite(source, removed, sink)
+            write_companions_without(self.root, shard, source, self.run.batch_rows, removed, product)
+            return written
 
     def _open(self, shard: Shard, *, extensions: bool = False) -> AbstractContextManager[ParquetSource]:
         return opened(source_path(self.root, shard), self.run, extensions=extensions)

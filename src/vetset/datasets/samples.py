@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,12 @@ from typing import Any
 
 from vetset.datasets.bytesink import BufferedSink
 from vetset.datasets.location import readable
-from vetset.datasets.members import BLOCK, Member, MemberKind, members
+from vetset.datasets.members import BLOCK, Member, MemberKind, begins_as_picture, members
+from vetset.datasets.naming import PICTURE_ENDINGS
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink
 
-#: Endings of picture files; what is decodable is decided by the sandbox, from the bytes.
-PICTURE_ENDINGS = frozenset(
-    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
-)
+_PICTURE_ENDINGS = frozenset(ending.encode("ascii") for ending in PICTURE_ENDINGS)
 MAX_JSON_BYTES = 1024 * 1024
 _WITH_BYTES = (MemberKind.FILE, MemberKind.TRUNCATED)
 _COPY_BYTES = 4 * 1024 * 1024
@@ -53,7 +51,7 @@ class Archive:
     def pictures(self, sample: Sample) -> Iterator[memoryview]:
         """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
         for name, kind, _, data, size_bytes, _, begins in sample.members:
-            if (begins or ending(name) in PICTURE_ENDINGS) and kind in _WITH_BYTES:
+            if (begins or ending(name) in _PICTURE_ENDINGS) and kind in _WITH_BYTES:
                 yield self.view[data : data + size_bytes]
 
     def json_of(self, sample: Sample) -> Mapping[str, Any]:
@@ -64,7 +62,7 @@ class Archive:
                 and ending(member.name) == b"json"
                 and member.size_bytes <= MAX_JSON_BYTES
             ):
-                return _object(bytes(self.view[member.data : member.data + member.size_bytes]))
+                return object_of(bytes(self.view[member.data : member.data + member.size_bytes]))
         return {}
 
     def text_of(self, sample: Sample, name: bytes) -> bytes | None:
@@ -87,7 +85,13 @@ def ending(name: bytes) -> bytes:
     return name[max(name.rfind(b"."), name.rfind(b"/")) + 1 :].lower()
 
 
-def _object(text: bytes) -> Mapping[str, Any]:
+def is_picture(name: bytes, body: memoryview) -> bool:
+    """A picture by its name or by its first bytes."""
+    return ending(name) in _PICTURE_ENDINGS or begins_as_picture(body)
+
+
+def object_of(text: bytes) -> Mapping[str, Any]:
+    """A JSON object; nothing for what is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -175,8 +179,3 @@ def _is_blank(view: memoryview, start: int) -> bool:
 def _copy(view: memoryview, start: int, stop: int, target: BufferedSink) -> None:
     for at in range(start, stop, _COPY_BYTES):
         target.write(view[at : min(stop, at + _COPY_BYTES)])
-
-
-def in_order(archive: Archive) -> Sequence[Sample]:
-    """Samples by their first member."""
-    return list(archive.samples.values())

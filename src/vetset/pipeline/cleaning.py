@@ -109,7 +109,11 @@ def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dic
         written.append(stream)
 
     room.dataset.write_without(shard, removed, product)
-    return _named(stream.product for stream in written)
+    products = [stream.product for stream in written]
+    # An earlier cleaning may have kept what goes now; of a folder that would be a file that nothing overwrites.
+    for name in set(room.dataset.files(shard)).difference(product.name for product in products):
+        cleaned.remove(name)
+    return _named(products)
 
 
 def _named(products: Iterable[Product]) -> dict[str, Product]:
