@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from vetset.kernels import native
 
 settings.register_profile("vetset", deadline=None)
 settings.load_profile("vetset")
@@ -13,3 +18,16 @@ settings.load_profile("vetset")
 # Ctrl-C would wait for ever. With a handler here, what they start has the default again.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", params=["plain", "native"])
+def either_kernels(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs what uses it on the plain definitions and on the native module, whose absence is no pass in CI."""
+    lib = native.LIB
+    if request.param == "native" and lib is None:
+        if "CI" not in os.environ:
+            pytest.skip("the native kernels were not built")
+        pytest.fail("the native kernels were not built")
+    native.LIB = lib if request.param == "native" else None
+    yield request.param
+    native.LIB = lib

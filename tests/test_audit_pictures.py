@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 from tests import picture_oracle as oracle
 from tests.driving import Place
 from vetset.errors import Stop
 from vetset.testing.pictures import jpeg, mirrored, picture, turned
+from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 EDITS = (
     lambda pixels: jpeg(pixels, quality=92),

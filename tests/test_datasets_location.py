@@ -237,7 +237,8 @@ def test_a_shard_says_its_size_and_a_change_of_it_is_noticed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("a/B.PARQUET", "parquet"), ("x.pq", "parquet"), ("x.tsv", "csv"), ("x.ndjson", "jsonl")]
+    ("name", "kind"),
+    [("a/B.PARQUET", "parquet"), ("x.pq", "parquet"), ("x.tsv", "csv"), ("x.ndjson", "jsonl"), ("x.tar", "webdataset")],
 )
 def test_a_name_decides_the_adapter(name: str, kind: str) -> None:
     assert adapter_for(name) == kind
@@ -245,7 +246,7 @@ def test_a_name_decides_the_adapter(name: str, kind: str) -> None:
 
 def test_a_name_that_decides_nothing_is_shard_trouble() -> None:
     with pytest.raises(ShardError, match=r"not_the_format.*\.parquet"):
-        adapter_for("a.tar")
+        adapter_for("a.zip")
 
 
 @given(st.text())

@@ -15,6 +15,8 @@ from tests.batches import EMPTY_MD5, EMPTY_SHA1, EMPTY_SHA256, paddings, sealed,
 from vetset import kernels
 from vetset.records import DIGEST_COLUMNS, URL_ALGORITHM, WIDTH_BYTES, Column, Signal, UrlForm
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 WIDTHS = {column: WIDTH_BYTES[signal] for column, signal in DIGEST_COLUMNS.items()}
 Values = Sequence[bytes | None]
 

@@ -15,6 +15,8 @@ from vetset import kernels
 from vetset.kernels import url
 from vetset.records import UrlForm
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 QUICK = (UrlForm.TX, UrlForm.WHATWG)
 
 

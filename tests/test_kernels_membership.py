@@ -15,6 +15,8 @@ from vetset import kernels
 from vetset.records import Signal
 from vetset.testing.lists import MemoryTable, memory_table
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 SIGNALS = {16: Signal.MD5, 20: Signal.SHA1, 32: Signal.SHA256}
 WIDTHS = sorted(SIGNALS)
 U8 = npt.NDArray[np.uint8]

@@ -29,6 +29,8 @@ from vetset.records import (
 )
 from vetset.testing.lists import memory_table
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 KEY = b"k" * 32
 
 #: One canary in each shape a value may have: address, caption, whole digest, broken digest, bytes that are no text.

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from vetset import kernels
 from vetset.records import UrlForm
 
+pytestmark = pytest.mark.usefixtures("either_kernels")
+
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "url_forms.json").read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["cases"]
 

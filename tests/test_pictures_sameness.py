@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 from tests import picture_oracle as oracle
 from tests.driving import Place
 from tests.test_sameness import children_of
 from vetset.config import RunSettings
 from vetset.testing.pictures import jpeg, picture
+from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 
 @pytest.fixture(scope="module")

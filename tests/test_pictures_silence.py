@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 from tests import picture_oracle as oracle
 from tests.canaries import files_below, leaks
 from tests.driving import Place
 from tests.tools import needed
 from vetset.testing.pictures import jpeg, picture
+from vetset.testing.tars import SyntheticSample, write_tar_shard
 
 CANARY = b"CANARY-c4n4ry-of-a-picture-0123456789abcdef"
 

@@ -170,7 +170,7 @@ def test_even_an_empty_tally_names_the_assessed() -> None:
 
 
 def test_outcomes_stand_in_the_order_of_precedence() -> None:
-    order = ["hit", "expanded", "held", "policy", "not_assessable", "clear"]
+    order = ["hit", "near_hit", "expanded", "held", "policy", "not_assessable", "clear"]
     assert [outcome.value for outcome in ScreenOutcome] == order
     assert [outcome.value for outcome in CleanOutcome] == ["kept", "removed", "removed_by_policy"]
     assert set(ScreenOutcome) - set(ASSESSED) == {ScreenOutcome.NOT_ASSESSABLE}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import pytest
@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from vetset.summary.figures import Uniques
 from vetset.summary.suppression import FLOOR, Hidden, Secrets, Shown, cell, is_small, suppress, total
 
-World = tuple[Shown, Mapping[str, int]]
+World = tuple[Hashable, Mapping[str, int]]
 BELOW, WITHHELD = Hidden.BELOW, Hidden.WITHHELD
 
 
-def pinned(worlds: Iterable[World]) -> dict[str, Shown]:
+def pinned(worlds: Iterable[World]) -> dict[str, Hashable]:
     """The attack: names of counts that some set of tables that look alike gives away, each with an example."""
     seen: dict[Hashable, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for shown, counts in worlds:
         for name, count in counts.items():
             seen[shown][name].add(count)
     return {
-        name: shown  # type: ignore[misc]
+        name: shown
         for shown, values in seen.items()
         for name, options in values.items()
         if len(options) == 1 and is_small(next(iter(options)))
@@ -37,7 +37,7 @@ def pinned(worlds: Iterable[World]) -> dict[str, Shown]:
 
 
 def table(hit: int, expanded: int = 0, held: int = 0, clear: int = 100, **more: object) -> Secrets:
-    rows = hit + expanded + held + clear + (more.get("policy_removed") or 0)  # type: ignore[operator]
+    rows = hit + expanded + held + clear + sum(int(more.get(name) or 0) for name in ("near_hit", "policy_removed"))  # type: ignore[call-overload]
     return Secrets(hit=hit, expanded=expanded, held=held, clear=clear, rows=rows, **more)  # type: ignore[arg-type]
 
 
@@ -46,37 +46,79 @@ def table(hit: int, expanded: int = 0, held: int = 0, clear: int = 100, **more: 
 
 @dataclass(frozen=True)
 class Public:
-    """What the attacker knows beside the cells."""
+    """What the attacker knows beside the cells. `near_room` 0: no picture was compared, so that nothing is near."""
 
-    assessed: int  # hit + expanded + held + clear
+    assessed: int  # hit + near hit + expanded + held + clear
     spread_limit: int = 1000
     policy: bool = False
     remove_held: bool = False
+    exact_room: int = 1000
+    near_room: int = 0
 
 
-def outcome_tables(public: Public) -> Iterator[World]:
-    """Every table that a run could end with: nothing spreads without a hit, and a held value has many bearers."""
-    for hit, expanded, held in product(range(public.assessed + 1), repeat=3):
-        found = hit + expanded + held
-        if found > public.assessed or (found and not hit) or (held and found <= public.spread_limit):
-            continue
-        values = range(1, 3) if held else range(2 if found > public.spread_limit else 1)
-        rounds = range(1, min(expanded, 5) + 2) if hit else (0,)
+def outcomes_of(public: Public) -> Iterator[tuple[int, int, int, int]]:
+    """Hits, near hits, expanded and held rows as a run could end with.
+
+    Nothing spreads without a hit or a near hit. A held value has many bearers, and a noisy entry, which a picture
+    may be near to, many near rows; by columns alone a value is held only because of a hit.
+    """
+    for hit in range(min(public.assessed, public.exact_room) + 1):
+        for near in range(min(public.assessed - hit, public.near_room) + 1):
+            left = public.assessed - hit - near
+            for expanded, held in product(range(left + 1 if hit + near else 1), range(left + 1)):
+                found = hit + near + expanded + held
+                if expanded + held > left or (held and found <= public.spread_limit):
+                    continue
+                if held and not hit + near and not public.near_room:
+                    continue
+                yield hit, near, expanded, held
+
+
+def noisy_of(public: Public, outcome: tuple[int, int, int, int], values_held: int) -> Iterator[tuple[int, ...]]:
+    """No noisy entry, or one by its rows; where no value is held, it is the one that all held rows are near to."""
+    hit, near, _, held = outcome
+    if not held or values_held:
+        yield ()
+    most = hit + near + (min(held, public.near_room) if public.near_room else 0)
+    least = held if held and not values_held else 0
+    yield from ((rows,) for rows in range(max(public.spread_limit + 1, least), most + 1))
+
+
+def outcome_tables(public: Public, *, with_noisy: bool = False) -> Iterator[World]:
+    """Every table that a run could end with."""
+    for hit, near, expanded, held in outcomes_of(public):
+        found = hit + near + expanded + held
+        values = range(0 if public.near_room else 1, 3) if held else range(2 if found > public.spread_limit else 1)
+        rounds = range(1, min(expanded, 3) + 2) if hit + near else (0,)
         by_policy = range(held + 1) if public.policy and not public.remove_held else (0,)
         for values_held, rounds_done, held_by_policy in product(values, rounds, by_policy):
-            secrets = table(
-                hit,
-                expanded,
-                held,
-                public.assessed - found,
-                values_held=values_held,
-                rounds=rounds_done,
-                policy_removed=7 if public.policy else None,
-                held_by_policy=held_by_policy,
-                remove_held=public.remove_held,
-            )
-            counts = {"hit": hit, "expanded": expanded, "held": held, "found": found, "removable": hit + expanded}
-            yield suppress(secrets), {**counts, "held by policy": held_by_policy}
+            for noisy in noisy_of(public, (hit, near, expanded, held), values_held) if with_noisy else ((),):
+                secrets = table(
+                    hit,
+                    expanded,
+                    held,
+                    public.assessed - found,
+                    near_hit=near,
+                    values_held=values_held,
+                    rounds=rounds_done,
+                    noisy=noisy,
+                    policy_removed=7 if public.policy else None,
+                    held_by_policy=held_by_policy,
+                    remove_held=public.remove_held,
+                    exact_room=public.exact_room,
+                    near_room=public.near_room,
+                )
+                counts = {"hit": hit, "near": near, "expanded": expanded, "held": held, "found": found}
+                sums = {"direct": hit + near, "removable": hit + near + expanded, "held by policy": held_by_policy}
+                yield seen_with(suppress(secrets), noisy), counts | sums
+
+
+def seen_with(shown: Shown, noisy: tuple[int, ...]) -> Hashable:
+    """The cells, and the rows of the noisy entries that are named."""
+    named = (
+        () if isinstance(shown.noisy, Hidden) else tuple(n for n, told in zip(noisy, shown.noisy, strict=True) if told)
+    )
+    return replace(shown, noisy=Hidden.WITHHELD if isinstance(shown.noisy, Hidden) else ()), named
 
 
 @pytest.mark.parametrize("assessed", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
@@ -85,6 +127,25 @@ def test_no_outcome_of_a_small_table_can_be_worked_out(assessed: int, spread_lim
     for policy, remove_held in product((False, True), repeat=2):
         public = Public(assessed, spread_limit, policy, remove_held)
         assert pinned(outcome_tables(public)) == {}
+
+
+@pytest.mark.parametrize(
+    "rooms", [(9, 9), (0, 9), (9, 1), (1, 9), (9, 2), (3, 2), (4, 3), (0, 2), (5, 6), (7, 5), (0, 5)]
+)
+@pytest.mark.parametrize("spread_limit", [0, 2, 6, 1000])
+def test_no_outcome_can_be_worked_out_where_pictures_were_compared(rooms: tuple[int, int], spread_limit: int) -> None:
+    for assessed in (2, 3, 5, 6, 8, 9):
+        for policy, remove_held in ((False, False), (True, False), (False, True)):
+            public = Public(assessed, spread_limit, policy, remove_held, *rooms)
+            assert pinned(outcome_tables(public)) == {}
+
+
+@pytest.mark.parametrize("near_room", [0, 1, 2, 1000])
+@pytest.mark.parametrize("spread_limit", [0, 2, 5])
+def test_a_noisy_entry_gives_no_outcome_away(near_room: int, spread_limit: int) -> None:
+    for assessed in (2, 5, 7, 8, 9):
+        public = Public(assessed, spread_limit, near_room=near_room)
+        assert pinned(outcome_tables(public, with_noisy=True)) == {}
 
 
 @given(
@@ -98,6 +159,22 @@ def test_no_outcome_of_a_small_table_can_be_worked_out(assessed: int, spread_lim
 )
 @settings(max_examples=6)
 def test_no_outcome_of_a_larger_table_can_be_worked_out(public: Public) -> None:
+    assert pinned(outcome_tables(public)) == {}
+
+
+@given(
+    st.builds(
+        Public,
+        assessed=st.integers(10, 12),
+        spread_limit=st.integers(0, 14),
+        policy=st.booleans(),
+        remove_held=st.booleans(),
+        exact_room=st.integers(0, 12),
+        near_room=st.integers(1, 12),
+    )
+)
+@settings(max_examples=4)
+def test_no_outcome_of_any_table_with_pictures_can_be_worked_out(public: Public) -> None:
     assert pinned(outcome_tables(public)) == {}
 
 

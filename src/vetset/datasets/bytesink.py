@@ -9,6 +9,8 @@ from __future__ import annotations
 from vetset.ports import ByteSink
 
 _SINK_BYTES = 1024 * 1024
+#: What is as large as this is not copied into the buffer first.
+_LARGE_BYTES = 256 * 1024
 
 
 class BufferedSink:
@@ -23,19 +25,25 @@ class BufferedSink:
 
     def write(self, data: bytes | memoryview) -> int:
         self._position += len(data)
-        if not self._silent:
+        if len(data) >= _LARGE_BYTES:
+            self.flush()
+            self._put(data)
+        elif not self._silent:
             self._held += data
             if len(self._held) >= _SINK_BYTES:
                 self.flush()
         return len(data)
 
     def flush(self) -> None:
-        if self._silent or not self._held:
-            return
-        held, self._held = bytes(self._held), bytearray()
-        self._silent = True  # and stays so if the write fails
-        self._sink.write(held)
-        self._silent = False
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
+            self._put(held)
+
+    def _put(self, data: bytes | memoryview) -> None:
+        if not self._silent:
+            self._silent = True  # and stays so if the write fails
+            self._sink.write(data)
+            self._silent = False
 
     def silence(self) -> None:
         """Lets nothing through any more."""

@@ -50,11 +50,16 @@ class Compact:
         return dict(self._fields(self._deeper(depth)))
 
     def _fields(self, depth: int) -> Iterator[tuple[int, Any]]:
+        for field, kind in self._heads():
+            yield field, self._value(kind, depth)
+
+    def _heads(self) -> Iterator[tuple[int, int]]:
+        """Number and type of each field; the value must be read before the next is asked for."""
         field = 0
         while head := self._byte():
             delta = head >> 4
             field = field + delta if delta else self._number()
-            yield field, self._value(head & 0x0F, depth)
+            yield field, head & 0x0F
 
     def _value(self, kind: int, depth: int) -> Any:
         read = self._read.get(kind)
@@ -62,12 +67,16 @@ class Compact:
             raise NotCompact
         return read(depth)
 
-    def _list(self, depth: int) -> list[Any]:
+    def _list(self, depth: int) -> Any:
         depth = self._deeper(depth)
-        head = self._byte()
-        count, kind = head >> 4, head & 0x0F
+        kind, count = self._list_head()
         kind = _BYTE if kind in (_TRUE, _FALSE) else kind  # in a list a boolean takes a byte of its own
-        return [self._value(kind, depth) for _ in range(self._varint() if count == _LONG_LIST else count)]
+        return [self._value(kind, depth) for _ in range(count)]
+
+    def _list_head(self) -> tuple[int, int]:
+        head = self._byte()
+        count = head >> 4
+        return head & 0x0F, self._varint() if count == _LONG_LIST else count
 
     def _deeper(self, depth: int) -> int:
         if depth > _MAX_DEPTH:

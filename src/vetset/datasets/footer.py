@@ -28,27 +28,32 @@ _DICTIONARY_ENCODINGS = frozenset({2, 8})  # PLAIN_DICTIONARY, RLE_DICTIONARY
 class FileMetaData:
     """Field numbers."""
 
-    NUM_ROWS, ROW_GROUPS, ENCRYPTION = 3, 4, 8
+    SCHEMA, NUM_ROWS, ROW_GROUPS, CREATED_BY, ENCRYPTION = 2, 3, 4, 6, 8
 
 
 class RowGroup:
     """Field numbers."""
 
-    COLUMNS, TOTAL_BYTES, NUM_ROWS = 1, 2, 3
+    COLUMNS, TOTAL_BYTES, NUM_ROWS, FILE_OFFSET, STORED, ORDINAL = 1, 2, 3, 5, 6, 7
 
 
 class ColumnChunk:
     """Field numbers."""
 
-    FILE_PATH, META_DATA, OFFSET_INDEX, CRYPTO, ENCRYPTED = 1, 3, 4, 8, 9
+    FILE_PATH, FILE_OFFSET, META_DATA, CRYPTO, ENCRYPTED = 1, 2, 3, 8, 9
+    PAGE_INDEX = OFFSET_INDEX, OFFSET_INDEX_BYTES, COLUMN_INDEX, COLUMN_INDEX_BYTES = 4, 5, 6, 7
 
 
 class ColumnMetaData:
     """Field numbers."""
 
-    TYPE, ENCODINGS, PATH, CODEC, NUM_VALUES, UNFOLDED, STORED, DATA_AT, DICTIONARY_AT, STATISTICS = (
-        1, 2, 3, 4, 5, 6, 7, 9, 11, 12,
+    TYPE, ENCODINGS, PATH, CODEC, NUM_VALUES, UNFOLDED, STORED, DATA_AT, INDEX_AT, DICTIONARY_AT, STATISTICS = (
+        1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12,
     )  # fmt: skip
+    ENCODING_STATS = 13
+    BLOOM_FILTER = BLOOM_FILTER_AT, BLOOM_FILTER_BYTES = 14, 15
+    #: Sizes and histograms of values, and extents in space: true of the rows that were there before.
+    ABOUT_VALUES = SIZES, SPACES = 16, 17
 
 
 class Chunk(NamedTuple):

@@ -35,12 +35,13 @@ def no_arrow_message() -> Iterator[None]:
     except OSError as error:
         if error.errno:
             raise ShardError(Trouble.UNREADABLE, os.strerror(error.errno)) from None
-        raise _undecodable() from None
+        raise undecodable() from None
     except (pa.ArrowException, ValueError, TypeError, LookupError, NotImplementedError):
-        raise _undecodable() from None
+        raise undecodable() from None
 
 
-def _undecodable() -> ShardError:
+def undecodable() -> ShardError:
+    """What to raise for contents that are not what their headers say."""
     return ShardError(Trouble.NOT_THE_FORMAT, "a part of the file cannot be decoded")
 
 

@@ -43,9 +43,18 @@ from vetset.kernels.membership import (
     positions_in,
     sorted_keys,
 )
-from vetset.kernels.pdq import ORIENTATIONS, PDQ_BYTES, VARIANTS, luma_of, pdq, pdq_of
+from vetset.kernels.pdq import (
+    ORIENTATIONS,
+    PDQ_BYTES,
+    PDQ_VARIANT_LUMA,
+    PDQ_VARIANT_RGB,
+    VARIANTS,
+    luma_of,
+    pdq,
+    pdq_of,
+)
 from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
-from vetset.kernels.resizing import content_box
+from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
 __all__ = [
@@ -54,6 +63,8 @@ __all__ = [
     "FORM_OF",
     "ORIENTATIONS",
     "PDQ_BYTES",
+    "PDQ_VARIANT_LUMA",
+    "PDQ_VARIANT_RGB",
     "PICTURE_DIGESTS",
     "VARIANTS",
     "Digests",
@@ -90,6 +101,7 @@ __all__ = [
     "near",
     "on_hosts",
     "one_of",
+    "original_ratio",
     "pdq",
     "pdq_of",
     "positions_in",

@@ -17,7 +17,9 @@ U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
 #: How the pixels were made that a PDQ was computed from; stamped on what rests on it.
-VARIANTS = ("rgb", "luma")
+PDQ_VARIANT_RGB = "rgb"
+PDQ_VARIANT_LUMA = "luma"
+VARIANTS = (PDQ_VARIANT_RGB, PDQ_VARIANT_LUMA)
 
 PDQ_BYTES = 32
 ORIENTATIONS = 8

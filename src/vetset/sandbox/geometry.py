@@ -37,5 +37,5 @@ def undone(pixels: U8, stored: Stored) -> Iterator[U8]:
 
 def _cut(pixels: U8, stored: Stored) -> U8:
     height, width = pixels.shape[:2]
-    left, top, right, bottom = content_box(width, height, stored)
+    left, top, right, bottom = content_box(width, height, stored) or (0, 0, width, height)
     return np.ascontiguousarray(pixels[top:bottom, left:right])

@@ -75,7 +75,9 @@ class NoisyEntry:
 class PictureFigures:
     """What came of the pictures that the dataset holds: facts about the data, none about matches.
 
-    `fingerprint` adds up to `held`. `too_plain` were decoded, matched nothing by digest, and show too little for PDQ.
+    `fingerprint` adds up to `held`. `too_plain` are those that were decoded and show too little for PDQ, whatever a
+    list says of their bytes: less those that match by digest, the count would give these away, since how many
+    pictures were compared by PDQ is public.
     """
 
     held: int
@@ -86,6 +88,7 @@ class PictureFigures:
     radius_bits: Mapping[str, int]  # by list
     quality_floor: int
     resize_modes: Mapping[str, int] = field(default_factory=dict)
+    oddities: Mapping[str, int] = field(default_factory=dict)  # members of tars that are no sample, by kind
     libraries: Mapping[str, str] = field(default_factory=dict)  # that decoded and fingerprinted, by version
 
 
@@ -144,6 +147,14 @@ def check_books(figures: Figures) -> None:
         raise ValueError("the books do not balance: outcomes and rows differ")
     if min(figures.outcomes.values(), default=0) < 0:
         raise ValueError("the books do not balance: an outcome is negative")
-    pictures = figures.pictures
-    if pictures is not None and sum(pictures.fingerprint.values()) != pictures.held:
+    if figures.pictures is not None:
+        _check_pictures(figures.pictures)
+
+
+def _check_pictures(pictures: PictureFigures) -> None:
+    if sum(pictures.fingerprint.values()) != pictures.held:
         raise ValueError("the books do not balance: outcomes and pictures differ")
+    if min(pictures.fingerprint.values(), default=0) < 0:
+        raise ValueError("the books do not balance: an outcome of pictures is negative")
+    if not 0 <= pictures.too_plain <= pictures.held:
+        raise ValueError("the books do not balance: more pictures are too plain than are held")

@@ -22,6 +22,9 @@ SCHEMA = "vetset/summary/1"
 MAX_NAME_CHARACTERS = 240
 MAX_IGNORED_NAMES = 1000
 
+#: Signals that are compared by distance; the others are digests, and compared exactly.
+NEAR_SIGNALS = frozenset({Signal.PDQ, Signal.PHOTODNA})
+
 SignalForm = tuple[Signal, UrlForm | None]
 
 
@@ -74,6 +77,7 @@ def _secrets(figures: Figures) -> Secrets:
     policy_rows = count(ScreenOutcome.POLICY, 0)
     return Secrets(
         **found,
+        **_rooms(figures),
         rows=figures.rows,
         policy_removed=policy_rows if figures.policy or policy_rows else None,
         held_by_policy=_held_by_policy(figures) if _stands(figures) else 0,
@@ -89,6 +93,19 @@ def _secrets(figures: Figures) -> Secrets:
     )
 
 
+def _rooms(figures: Figures) -> dict[str, int | None]:
+    """How many rows could be hits, and near hits, at most. By columns alone every row assessed could be a hit."""
+    if figures.pictures is None:
+        return {"exact_room": None, "near_room": 0}
+    compared: dict[tuple[str, bool], int] = {}
+    for item in figures.compared:
+        near = item.signal in NEAR_SIGNALS
+        family = item.signal.value if near else item.column.partition(" (")[0]
+        compared[family, near] = max(compared.get((family, near), 0), item.values)
+    exact, by_distance = (sum(n for (_, near), n in compared.items() if near is kind) for kind in (False, True))
+    return {"exact_room": exact, "near_room": min(by_distance, figures.pictures.held)}
+
+
 def _held_by_policy(figures: Figures) -> int:
     cleaned = figures.cleaned or {}
     return cleaned.get(CleanOutcome.REMOVED_BY_POLICY, 0) - figures.outcomes.get(ScreenOutcome.POLICY, 0)
@@ -98,12 +115,8 @@ def _stands(figures: Figures) -> bool:
     """Whether the cleaned dataset covers the rows of the outcomes; a shard may have failed in between."""
     if figures.cleaned is None:
         return False
-    goes = [
-        ScreenOutcome.HIT,
-        ScreenOutcome.NEAR_HIT,
-        ScreenOutcome.EXPANDED,
-        *([ScreenOutcome.HELD] if figures.remove_held else []),
-    ]
+    goes = [ScreenOutcome.HIT, ScreenOutcome.NEAR_HIT, ScreenOutcome.EXPANDED]
+    goes += [ScreenOutcome.HELD] if figures.remove_held else []
     removed = sum(figures.outcomes.get(outcome, 0) for outcome in goes)
     stays = 0 if figures.remove_held else figures.outcomes.get(ScreenOutcome.HELD, 0)
     agrees = (
@@ -235,6 +248,7 @@ def _pictures(pictures: PictureFigures | None) -> dict[str, Any] | None:
         "radius_bits": {_name(name): bits for name, bits in sorted(pictures.radius_bits.items())},
         "quality_floor": pictures.quality_floor,
         "resize_modes": {_name(mode): count for mode, count in sorted(pictures.resize_modes.items())},
+        "oddities": {_name(kind): count for kind, count in sorted(pictures.oddities.items())},
         "libraries": {_name(name): _name(number) for name, number in sorted(pictures.libraries.items())},
     }
 

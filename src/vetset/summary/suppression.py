@@ -37,7 +37,8 @@ class Secrets:
 
     `rows` and `policy_removed` are public: all rows, and the rows of outcome `policy` that the cleaned dataset lacks
     (None: no policy). `held_by_policy` are the held rows that it lacks because they meet the policy too. `cleaned` is
-    False where no cleaned dataset, or only a part of one, stands against the outcomes.
+    False where no cleaned dataset, or only a part of one, stands against the outcomes. `exact_room` and `near_room`
+    are public: how many rows could be a hit, or a near hit, at most, by what was compared (None: any).
     """
 
     hit: int
@@ -46,6 +47,8 @@ class Secrets:
     held: int
     clear: int
     rows: int
+    exact_room: int | None = None
+    near_room: int | None = None
     policy_removed: int | None = None
     held_by_policy: int = 0
     cleaned: bool = True
@@ -91,8 +94,9 @@ class Shown:
 def suppress(secrets: Secrets) -> Shown:
     """The cells of a run. The rules, each for the arithmetic that it defeats:
 
-    1. hit + near hit + expanded + held + clear is public, so `clear` is withheld with any of them; and where that
-       leaves fewer than FLOOR rows of room, or there is one such row in all, the five are withheld together.
+    1. hit + near hit + expanded + held + clear is public, so `clear` is withheld with any of them; the five are
+       withheld together where there is one such row, or one that could be a hit, or one that could be a near hit; and
+       with a small one among them also where fewer than FLOOR rows of room are left, or could be one of the two.
     2. A row is held only if its value has more bearers than the spread limit, which is public: where rows are held
        and any of the four is small, near hits, expanded and held are withheld; values held and rounds too.
     3. A sum is published if all its parts are (or if one is not and the others are 0, as that one).
@@ -153,15 +157,17 @@ _NOTHING: tuple[Cell, ...] = (Hidden.WITHHELD,) * 5
 def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
     found = (secrets.hit, secrets.near_hit, secrets.expanded, secrets.held)
     rows = sum(found) + secrets.clear
-    if rows == 1:
+    if 1 in (rows, secrets.exact_room, secrets.near_room):
         return _NOTHING
     if not any(is_small(count) for count in found):
         return (*found, secrets.clear)
     shown: list[Cell] = [cell(count) for count in found]
     if secrets.held:
-        shown[1:] = [Hidden.WITHHELD if count else 0 for count in found[1:2]] + [Hidden.WITHHELD, Hidden.WITHHELD]
+        shown[1:] = [Hidden.WITHHELD if secrets.near_hit else 0, Hidden.WITHHELD, Hidden.WITHHELD]
     room = rows - sum(count for count in shown if not isinstance(count, Hidden))
-    return _NOTHING if room < FLOOR else (*shown, Hidden.WITHHELD)
+    rooms = (secrets.exact_room, secrets.near_room)
+    scarce = room < FLOOR or any(most is not None and is_small(most) for most in rooms)
+    return _NOTHING if scarce else (*shown, Hidden.WITHHELD)
 
 
 def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:

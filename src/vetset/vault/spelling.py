@@ -107,7 +107,7 @@ def line_of(hit: Hit, step: str, shard: Shard, case_key: bytes) -> dict[str, obj
         "outcome": hit.outcome.value,
         "url": None if address.url is None else _text_or_base64(address.url),
         "digests": _digest_lines(address.digests),
-        "computed": _digest_lines(address.computed),
+        **({"computed": _digest_lines(address.computed)} if address.computed else {}),
         "matches": [_match_line(match) for match in hit.matches],
     }
 
@@ -131,7 +131,7 @@ def _match_line(match: Match) -> dict[str, object]:
         "entry": match.entry.entry_id,
         "category": match.entry.category,
         "source": match.entry.source,
-        "near": None if near is None else asdict(near),
+        **({} if near is None else {"near": asdict(near)}),
     }
 
 

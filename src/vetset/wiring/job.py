@@ -20,7 +20,7 @@ from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.room import held_rows
-from vetset.records import ScreenOutcome
+from vetset.records import Reach, ScreenOutcome
 from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.doctor import versions
 from vetset.wiring.known import known_run, shard_from
@@ -232,13 +232,14 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too."""
     ledger, known = known_run(run)
     shards = len(known["inputs"])
-    steps = {step: len(list(ledger.manifests(step))) for step in STEPS}
+    reach = known["settings"].get("audit", {}).get("reach", Reach.COLUMNS)
+    steps = {step: len(list(ledger.manifests(step))) for step in STEPS if step != "match" or reach != Reach.COLUMNS}
     failures = {step: dict(ledger.failures(step)) for step in ledger.failed_steps()}
     problems = ledger.verify(Path(known["clean"]) if known["clean"] else None) if verify else []
     state: dict[str, Any] = {
         "run": str(run),
         "shards": shards,
-        "reach": known["settings"].get("audit", {}).get("reach", "columns"),
+        "reach": reach,
         "done": steps,
         "failed": {step: {name: item.trouble for name, item in items.items()} for step, items in failures.items()},
         "open": (run / "run.key").exists(),
@@ -250,7 +251,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
 
 
 def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
-    for step in (step for step in STEPS if step != "match" or state["done"]["match"] or state["reach"] != "columns"):
+    for step in state["done"]:
         yield f"{step:8} {state['done'][step]} of {state['shards']} shards"
     for step, items in failures.items():
         for name, failure in items.items():
