@@ -54,16 +54,21 @@ static const Algorithm *algorithm_of(const char *name) {
     return NULL;
 }
 
-/* Messages of the rows under the mask, each with its place in `out`. NULL without memory. */
-static Message *messages_of(const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, size_t width,
-                            uint8_t *out, size_t *used) {
-    Message *messages = malloc((count + 1) * sizeof *messages);
-    size_t at = 0;
-    for (size_t i = 0; messages && i < count; i++)
-        if (mask[i])
-            messages[at++] = (Message){data + offsets[i], (size_t)(offsets[i + 1] - offsets[i]), out + i * width};
-    *used = at;
-    return messages;
+enum { AT_ONCE = 4096 };
+
+/* Digests of the rows under the mask, each to its place in `out`. Whether there was memory. */
+static int digest_rows(const Algorithm *algorithm, const int64_t *offsets, const uint8_t *data, const uint8_t *mask,
+                       size_t count, uint8_t *out) {
+    Message *messages = malloc(AT_ONCE * sizeof *messages); /* few, so that they stay in the cache */
+    for (size_t i = 0; messages && i < count;) {
+        size_t used = 0;
+        for (; i < count && used < AT_ONCE; i++)
+            if (mask[i])
+                messages[used++] = (Message){data + offsets[i], (size_t)(offsets[i + 1] - offsets[i]), out + i * algorithm->width};
+        algorithm->digest(messages, used);
+    }
+    free(messages);
+    return messages != NULL;
 }
 
 /* column_digests(name, offsets, data, first, mask, out): digests of the rows under the mask into (rows, width). */
@@ -80,11 +85,7 @@ static PyObject *column_digests(PyObject *module, PyObject *args) {
     int memory = 1;
     if (sound) {
         Py_BEGIN_ALLOW_THREADS
-        size_t used;
-        Message *messages = messages_of((const int64_t *)offsets.buf + first, data.buf, mask.buf, count, width, out.buf, &used);
-        memory = messages != NULL;
-        if (memory) algorithm->digest(messages, used);
-        free(messages);
+        memory = digest_rows(algorithm, (const int64_t *)offsets.buf + first, data.buf, mask.buf, count, out.buf);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&offsets), PyBuffer_Release(&data), PyBuffer_Release(&mask), PyBuffer_Release(&out);

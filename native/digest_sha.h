@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-enum { STREAMS = 2, SHA1_WORDS = 5, SHA256_WORDS = 8 };
+enum { STREAMS = 3, SHA1_WORDS = 5, SHA256_WORDS = 8 };
 
 static const uint32_t SHA1_START[SHA256_WORDS] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
 static const uint32_t SHA1_ROUND[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
