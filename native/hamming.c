@@ -165,6 +165,11 @@ static void in_order(Found *found) {
 
 /* --- searching -------------------------------------------------------------------------------------------------------- */
 
+/* Comparing a key by its number costs about as much as twelve in a row (bench/hamming.py): so many keys are worth it. */
+#ifndef PER_MILLE_BY_NUMBER
+#define PER_MILLE_BY_NUMBER 80
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct { uint64_t head, tail[3]; uint32_t values[MOST_BANDS]; } Query;
@@ -304,8 +309,7 @@ INLINE int by_all(Search *search, size_t count) {
 
 INLINE int searched(Search *search) {
     const Index *index = search->index;
-    /* A key by its number costs about as much as twelve in a row (bench/hamming.py). */
-    const uint64_t most = index->count / 12;
+    const uint64_t most = index->count * PER_MILLE_BY_NUMBER / 1000;
     size_t rest = 0;
     for (size_t q = 0; q < search->count; q++) {
         const int done = search->radius <= index->radius ? by_bands(search, q, most) : TOO_MANY;

@@ -33,26 +33,27 @@ INLINE void cosines(float small[SIDE][SIDE], float out[BITS]) {
 
 static int capped(int total) { return total / 90 > 100 ? 100 : total / 90; }
 
-/* A step between neighbours, rounded towards zero; `near` counts those so near to a whole number that the margin could
- * move them across it. */
-INLINE int step_of(float one, float other, float margin, int *near) {
+/* A step between neighbours, rounded towards zero; counted are those that the margin could take up to the next whole
+ * number, or down from theirs. */
+INLINE int step_of(float one, float other, float margin, int *up, int *down) {
     const float step = fabsf((one - other) * 100 / 255);
     const int whole = (int)step;
     const float rest = step - (float)whole;
-    *near += (rest >= 1 - margin) | ((rest <= margin) & (whole != 0));
+    *up += rest >= 1 - margin;
+    *down += (rest <= margin) & (whole != 0);
     return whole;
 }
 
 /* Steps between neighbours in units of 90, at most 100. Answers whether no margin could change it. */
 INLINE int quality_of(float small[SIDE][SIDE], float margin, int *quality) {
-    int total = 0, near = 0;
+    int total = 0, up = 0, down = 0;
     for (int i = 0; i < SIDE; i++) {
         const float *line = small[i], *below = small[i + 1 < SIDE ? i + 1 : i]; /* the last row has no step down: 0 */
-        for (int j = 0; j < SIDE - 1; j++) total += step_of(line[j], line[j + 1], margin, &near);
-        for (int j = 0; j < SIDE; j++) total += step_of(line[j], below[j], margin, &near);
+        for (int j = 0; j < SIDE - 1; j++) total += step_of(line[j], line[j + 1], margin, &up, &down);
+        for (int j = 0; j < SIDE; j++) total += step_of(line[j], below[j], margin, &up, &down);
     }
     *quality = capped(total);
-    return capped(total - near) == capped(total + near);
+    return capped(total - down) == capped(total + up);
 }
 
 /* Floats as whole numbers in the same order; both zeros are the same. */

@@ -38,9 +38,10 @@ TARGET ALWAYS void NAME(down_lanes)(const uint8_t *pixels, size_t stride, const 
     memcpy(out, &sums, sizeof sums);
 }
 
-/* The same for four groups of lanes side by side, where no sum can outgrow 16 bits. */
+/* The same for four groups of lanes side by side, where no sum can outgrow 16 bits. What comes `next` is asked for
+ * meanwhile, in its own order: a processor does not foresee so many rows at once. */
 TARGET ALWAYS void NAME(down_four)(const uint8_t *pixels, size_t stride, const uint16_t *weights, size_t count,
-                                          float *out) {
+                                   const uint8_t *next, float *out) {
     NAME(Narrow) a = {0}, b = {0}, c = {0}, d = {0};
     for (size_t k = 0; k < count; k++) {
         NAME(Bytes) e, f, g, h;
@@ -48,6 +49,7 @@ TARGET ALWAYS void NAME(down_four)(const uint8_t *pixels, size_t stride, const u
         memcpy(&e, p, sizeof e), memcpy(&f, p + TAKEN, sizeof f);
         memcpy(&g, p + 2 * TAKEN, sizeof g), memcpy(&h, p + 3 * TAKEN, sizeof h);
         const NAME(Narrow) weight = (NAME(Narrow)){0} + weights[k];
+        for (size_t line = 0; line < 4 * TAKEN; line += 64) __builtin_prefetch(next + k * 4 * TAKEN + line, 0, 2);
         a += __builtin_convertvector(e, NAME(Narrow)) * weight;
         b += __builtin_convertvector(f, NAME(Narrow)) * weight;
         c += __builtin_convertvector(g, NAME(Narrow)) * weight;
@@ -63,11 +65,11 @@ TARGET ALWAYS void NAME(down_four)(const uint8_t *pixels, size_t stride, const u
 
 /* A whole row of sums. The last group overlaps the one before it; the stride is TAKEN at least. */
 TARGET static void NAME(down_row)(const uint8_t *pixels, size_t stride, const uint16_t *weights, size_t count,
-                                  int narrow, float *out) {
+                                  int narrow, const uint8_t *next, float *out) {
     size_t x = 0;
     if (narrow)
         for (; x + 4 * TAKEN <= stride; x += 4 * TAKEN)
-            NAME(down_four)(pixels + x, stride, weights, count, out + x);
+            NAME(down_four)(pixels + x, stride, weights, count, next + x * count, out + x);
     for (; x + TAKEN <= stride; x += TAKEN) NAME(down_lanes)(pixels + x, stride, weights, count, out + x);
     if (x < stride) {
         x = stride - TAKEN;
@@ -107,12 +109,13 @@ TARGET static void NAME(fused_small)(const uint8_t *pixels, const Fused *fused, 
     const int narrow = window <= 16;
     for (size_t i = 0; i < SIDE; i++) {
         const uint8_t *first = pixels + fused->first_down[i] * stride;
+        const uint8_t *next = i < SIDE - 1 ? pixels + fused->first_down[i + 1] * stride : first;
         if (i < SIDE - 1 || window & 1)
-            NAME(down_row)(first, stride, fused->down, 2 * window - 1, narrow, row);
+            NAME(down_row)(first, stride, fused->down, 2 * window - 1, narrow, next, row);
         else {
             const float more = (float)window / (float)(window - 1);
-            NAME(down_row)(first, stride, fused->down_short, 2 * window - 2, narrow, row);
-            NAME(down_row)(first + (window - 1) * stride, stride, ONES, window - 1, narrow, spare);
+            NAME(down_row)(first, stride, fused->down_short, 2 * window - 2, narrow, next, row);
+            NAME(down_row)(first + (window - 1) * stride, stride, ONES, window - 1, narrow, next, spare);
             for (size_t x = 0; x < stride; x++) row[x] += more * spare[x];
         }
         NAME(across_row)(row, fused->first_across, fused->across, fused->across_short, fused->groups, small[i]);

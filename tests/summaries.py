@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vetset.records import CleanOutcome, Column, ScreenOutcome, Signal, UrlForm
-from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, Uniques, Unusable
+from vetset.records import CleanOutcome, Column, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
+from vetset.summary import Compared, FailedShard, Figures, ListFigures, NoisyEntry, PictureFigures, Uniques, Unusable
 
 VECTORS = Path(__file__).parent / "vectors" / "summary"
 
@@ -25,12 +25,18 @@ def figures_of(case: str) -> Figures:
     data["compared"] = tuple(Compared(column, name, Signal(s), n) for column, name, s, n in data["compared"])
     data["unusable"] = tuple(Unusable(*item) for item in data["unusable"])
     data["outcomes"] = {ScreenOutcome(name): count for name, count in data["outcomes"].items()}
+    data["pictures"] = _pictures(data["pictures"]) if "pictures" in data else None
     data["cleaned"] = {CleanOutcome(name): count for name, count in data["cleaned"].items()}
     data["hits_by_signal"] = {(Signal(s), UrlForm(f) if f else None): n for s, f, n in data["hits_by_signal"]}
     data["hits_uniques"] = Uniques(*data["hits_uniques"])
     data["removable_uniques"] = Uniques(*data["removable_uniques"])
     data["noisy"] = tuple(NoisyEntry(*item) for item in data["noisy"])
     return Figures(**data)
+
+
+def _pictures(item: dict[str, Any]) -> PictureFigures:
+    outcomes = {FingerprintOutcome(name): count for name, count in item["fingerprint"].items()}
+    return PictureFigures(**{**item, "fingerprint": outcomes})
 
 
 def _list(item: dict[str, Any]) -> ListFigures:
@@ -65,6 +71,45 @@ def run_with(hit: int = 0, expanded: int = 0, held: int = 0, clear: int = 1000, 
         "rounds": min(hit, 1),
     }
     return replace(plenty, **(simple | changes))
+
+
+def pictures_run(hit: int = 0, near: int = 0, held: int = 0, clear: int = 1000, **changes: Any) -> Figures:
+    """A run over pictures alone, one for each row, all compared by digest and by PDQ; whose books balance.
+
+    `changes` are fields of `Figures`, or of its pictures.
+    """
+    rows = hit + near + held + clear
+    own = {
+        name: changes.pop(name) for name in [*changes] if name in PictureFigures.__dataclass_fields__ and name != "held"
+    }
+    signals = (Signal.MD5, Signal.PDQ)
+    facts: dict[str, Any] = {
+        "held": sum(own["fingerprint"].values()) if "fingerprint" in own else rows,
+        "fingerprint": {FingerprintOutcome.FINGERPRINTED: rows},
+        "too_plain": 0,
+        "sandbox_level": "seccomp+landlock",
+        "variant": "rgb",
+        "radius_bits": {"alpha": 31},
+        "quality_floor": 50,
+    }
+    simple: dict[str, Any] = {
+        "reach": "local",
+        "pictures": PictureFigures(**(facts | own)),
+        "outcomes": {
+            ScreenOutcome.HIT: hit,
+            ScreenOutcome.NEAR_HIT: near,
+            ScreenOutcome.HELD: held,
+            ScreenOutcome.CLEAR: clear,
+        },
+        "rows": rows,
+        "cleaned": {CleanOutcome.REMOVED: hit + near, CleanOutcome.KEPT: held + clear},
+        "compared": tuple(Compared(f"picture ({s.value})", "alpha", s, rows) for s in signals),
+        "hits_by_list": {"alpha": hit + near},
+        "hits_by_signal": {(Signal.MD5, None): hit, (Signal.PDQ, None): near},
+        "hits_uniques": Uniques(0, 0),
+        "removable_uniques": Uniques(0, 0),
+    }
+    return run_with(**(simple | changes))
 
 
 #: Names as an enemy would choose them: markup, control characters, escapes of a terminal, text direction, surrogates.

@@ -40,9 +40,9 @@ def keys_of(kind: str, count: int, seed: int) -> U8:
         keys = keys[random.integers(0, max(1, count // 40), count)]
         return flipped(keys, random.integers(0, 40, count), seed)
     if kind == "skewed":
-        return keys | random.integers(0, 256, (count, 32), np.uint8) | random.integers(0, 256, (1, 32), np.uint8)
+        keys |= random.integers(0, 256, (count, 32), np.uint8) | random.integers(0, 256, (1, 32), np.uint8)
     if kind == "constant":
-        keys[:, 2:] = 7
+        keys[:, 3:] = 7
     return keys
 
 
@@ -65,8 +65,18 @@ def wanted(table: MemoryTable, queries: U8, radius_bits: int) -> Pairs:
 
 @cache
 def small_plans(radius_bits: int) -> tuple[tuple[Band, ...], ...]:
-    """Plans whose tables are small enough to build one for each example."""
-    return tuple(hamming._placed(plan) for plan in hamming._plans(radius_bits) if max(bits for _, bits, _ in plan) < 14)
+    """Plans with tables small enough to build for each example, and bands that tell enough to be searched by.
+
+    Where a query would look at a twelfth of the keys it looks at all instead, and bands would not be tried.
+    """
+    plans = [plan for plan in hamming._plans(radius_bits) if max(bits for _, bits, _ in plan) <= 17]
+    told = [plan for plan in plans if share_of(plan) < 1 / 40]
+    return tuple(hamming._placed(plan) for plan in told or sorted(plans, key=share_of)[:20])
+
+
+def share_of(plan: hamming._Plan) -> float:
+    """The share of uniform keys that a query looks at."""
+    return sum(bands * hamming._places(bits, radius) / (1 << bits) for bands, bits, radius in plan)
 
 
 def with_plan(patch: pytest.MonkeyPatch, bands: tuple[Band, ...]) -> None:
@@ -251,14 +261,14 @@ def test_bits_that_go_together_lie_in_different_bands() -> None:
 
 
 def an_index() -> tuple[MemoryTable, bytearray]:
-    table = table_of(keys_of("clustered", 400, 9))
+    table = table_of(keys_of("random", 400, 9))
     with pytest.MonkeyPatch.context() as patch:
         with_plan(patch, small_plans(31)[0])
         return table, bytearray(kernels.hamming_index(table, 31))
 
 
 @needs_native
-@given(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, 3))
+@given(st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, 3))
 def test_a_damaged_index_is_refused_or_tells_no_more_than_the_truth(damage: list[tuple[int, int]], header: int) -> None:
     table, index = an_index()
     queries = kernels.listed_keys(table)[::50]
@@ -266,6 +276,24 @@ def test_a_damaged_index_is_refused_or_tells_no_more_than_the_truth(damage: list
         index[place % (len(index) if header == 0 else 1344)] = value
     with contextlib.suppress(ValueError):  # it says no more than that the index is damaged, see the next test
         assert set(pairs(kernels.near(memoryview(index), table, queries, 31))) <= set(wanted(table, queries, 31))
+
+
+@needs_native
+@pytest.mark.parametrize("number", [400, 401, 2**32 - 1])
+@pytest.mark.parametrize("what", ["starts", "numbers of keys"])
+def test_a_table_of_impossible_numbers_is_refused(number: int, what: str) -> None:
+    """A query does look at its bands, so that what stands in each is checked."""
+    table, index = an_index()
+    assert table.count == 400
+    starts, ids = (int.from_bytes(index[place : place + 8], "little") for place in (336, 344))
+    first, last = (starts, ids) if what == "starts" else (ids, ids + 4 * table.count)
+    index[first:last] = number.to_bytes(4, "little") * ((last - first) // 4)
+    asked = keys_of("random", 50, 10)
+    if what == "starts" and number == table.count:  # the end of all keys, where every value might start and stop
+        assert set(pairs(kernels.near(memoryview(index), table, asked, 31))) <= set(wanted(table, asked, 31))
+        return
+    with pytest.raises(ValueError, match="the index is damaged"):
+        kernels.near(memoryview(index), table, asked, 31)
 
 
 @needs_native

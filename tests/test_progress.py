@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,24 @@ def test_a_stage_ends_with_one_line() -> None:
         progress.advance(report(500))
         progress.finish()
     assert stream.getvalue() == "screen: 2/2 shards, 1,500/1,500 rows, 500 rows/s, in 0:03\n"
+
+
+def test_the_stage_that_opens_pictures_goes_by_pictures() -> None:
+    """Four of five rows hold one, and what was done before this run has no part in the rate."""
+    stream, clock, progress = plain()
+    with progress:
+        progress.stage("match", 3, 4000)
+        progress.advance(replace(report(1000, seconds=0.0), tally={"fingerprinted": 800}))
+        clock.now_seconds += 10
+        progress.advance(replace(report(1000), tally={"fingerprinted": 700, "undecodable": 100}))
+        clock.now_seconds += 10
+        progress.advance(replace(report(2000), tally={}))
+        progress.finish()
+    assert stream.getvalue().splitlines() == [
+        "match: 2/3 shards, 2,000/4,000 rows, 1,600 pictures, 80 pictures/s, 0:20 left",
+        "match: 3/3 shards, 4,000/4,000 rows, 1,600 pictures, 40 pictures/s, 0:00 left",
+        "match: 3/3 shards, 4,000/4,000 rows, 1,600 pictures, 40 pictures/s, in 0:20",
+    ]
 
 
 def test_lines_come_no_more_often_than_every_ten_seconds() -> None:

@@ -25,7 +25,10 @@ INTERVAL_SECONDS = 10.0
 
 @dataclass(slots=True)
 class StageCount:
-    """What is done of one stage. Rows and shards that were done before this run count as done, not towards the rate."""
+    """What is done of one stage. Rows and shards that were done before this run count as done, not towards the rate.
+
+    The stage `match` goes by pictures, which its reports have outcomes of: a row may hold none.
+    """
 
     name: str
     shards_total: int
@@ -36,15 +39,24 @@ class StageCount:
     failed: int = 0
     shards_before: int = 0
     rows_before: int = 0
+    pictures: int = 0
+    pictures_before: int = 0
 
     def add(self, report: TaskReport) -> None:
         """Counts a report; one without seconds is of work done before."""
         self.shards += 1
         self.rows += report.rows
+        pictures = sum(report.tally.values()) if self.name == "match" else 0
+        self.pictures += pictures
         self.failed += report.trouble is not None
         if not report.seconds and report.trouble is None:
             self.shards_before += 1
             self.rows_before += report.rows
+            self.pictures_before += pictures
+
+    def pictures_per_second(self, elapsed_seconds: float) -> float:
+        """Pictures done in this run a second, 0 while there is nothing to tell."""
+        return (self.pictures - self.pictures_before) / elapsed_seconds if elapsed_seconds > 0 else 0.0
 
     def rows_per_second(self, elapsed_seconds: float) -> float:
         """Rows done in this run a second, 0 while there is nothing to tell."""
@@ -73,8 +85,11 @@ class StageCount:
     def _counts(self, elapsed_seconds: float) -> list[str]:
         rows = f"{self.rows:,}" if self.rows_total is None else f"{self.rows:,}/{self.rows_total:,}"
         failed = [f"{self.failed:,} failed"] if self.failed else []
-        rate = f"{self.rows_per_second(elapsed_seconds):,.0f} rows/s"
-        return [f"{self.name}: {self.shards:,}/{self.shards_total:,} shards", *failed, f"{rows} rows", rate]
+        counts = [f"{self.name}: {self.shards:,}/{self.shards_total:,} shards", *failed, f"{rows} rows"]
+        if self.name == "match":
+            rate = f"{self.pictures_per_second(elapsed_seconds):,.0f} pictures/s"
+            return [*counts, f"{self.pictures:,} pictures", rate]
+        return [*counts, f"{self.rows_per_second(elapsed_seconds):,.0f} rows/s"]
 
 
 def clock_face(seconds: float) -> str:

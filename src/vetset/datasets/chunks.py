@@ -37,7 +37,6 @@ from vetset.datasets.valuecut import (
     cut_values,
     damage_told,
     indices_of,
-    without,
 )
 from vetset.errors import ShardError, Trouble
 from vetset.kernels.encoding import U32, Mask
@@ -101,7 +100,7 @@ class Written:
 
 
 class Entries(NamedTuple):
-    """A data page: which of its entries stay, and how many rows that stay begin in it; what it holds, if it was read."""
+    """A data page: which of its entries stay, and how many rows that stay begin in it; its contents, if read."""
 
     page: Page
     stays: Mask
@@ -180,7 +179,8 @@ class Dictionary:
         # A dictionary page is plain values after no levels: like a data page of a column that has none.
         self._form = replace(source.form, max_definition=0, max_repetition=0)
         self.stored = read_page(source.file, page)
-        self._values = taken_apart(page, self.stored, self._form).values
+        body = taken_apart(page, self.stored, self._form)
+        self._values = body.values
         cut = cut_values(self._values, PLAIN, used, self._form, of_gone=of_gone)
         self.extremes = cut.extremes
         self.indexed = Indexed(len(used))
@@ -189,8 +189,7 @@ class Dictionary:
             count = int(np.count_nonzero(used))
             places = (np.cumsum(used) - 1).astype(np.uint32)
             self.indexed = Indexed(len(used), places, max(1, (count - 1).bit_length()))
-            gone = np.zeros((0, 2), np.int64) if cut.gone is None else cut.gone
-            self.made = dictionary_page(page, without(self._values, gone), count, source.form)
+            self.made = dictionary_page(page, body, source.form, count, cut)
 
     def extremes_of(self, indices: U32) -> Extremes:
         """Of some indices into the dictionary as it was."""

@@ -9,9 +9,13 @@ a kind of its own and is never read as a picture; where a header is damaged, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+import numpy as np
+
+from vetset.kernels import native
 
 BLOCK = 512
 BLANK = bytes(BLOCK)
@@ -34,6 +38,10 @@ class MemberKind(StrEnum):
     GLOBAL_HEADER = "global_header"  # pax records that hold for all that follows; no thing by itself
     TRUNCATED = "truncated"  # a file that ends with the archive and before its own end
     DAMAGED = "damaged"  # no header can be read here: the rest of the archive
+
+
+#: The kinds in the order of native/tar.c.
+_NATIVE_KINDS = tuple(MemberKind)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,8 +75,21 @@ class _Damaged(Exception):  # noqa: N818 - it says what the header is
     """A header that cannot be read."""
 
 
-def members(view: memoryview) -> Iterator[Member]:
-    """The members of an archive in order. Blanks at its end are no member; what follows blanks is read on."""
+def members(view: memoryview) -> Iterable[Member]:
+    """The members of an archive in order, natively where that may be; see `members_of`."""
+    lib = native.LIB
+    if lib is None or not len(view):
+        return members_of(view)
+    raw, names = lib.tar_members(view, MAX_MEMBERS)
+    records = np.frombuffer(raw, np.int64).reshape(-1, 7).tolist()
+    return [
+        Member(names[at : at + length], _NATIVE_KINDS[kind], start, data, size, stop)
+        for kind, start, data, size, stop, at, length in records
+    ]
+
+
+def members_of(view: memoryview) -> Iterator[Member]:
+    """The definition. Blanks at the end of an archive are no member; what follows blanks is read on."""
     walk, at, extensions, start, found = _Walk(view), 0, _Extensions(), 0, 0
     while at < len(view):
         header = bytes(view[at : at + BLOCK])
@@ -78,14 +99,15 @@ def members(view: memoryview) -> Iterator[Member]:
                 start = at
             continue
         try:
-            if found >= MAX_MEMBERS:
-                raise _Damaged
             step = _step(walk, header, at, start, extensions)
         except _Damaged:
             yield Member(b"", MemberKind.DAMAGED, start, at, len(view) - at, len(view))
             return
         if isinstance(step, Member):
             yield step
+            if found >= MAX_MEMBERS:
+                yield Member(b"", MemberKind.DAMAGED, step.stop, step.stop, len(view) - step.stop, len(view))
+                return
             found, at, start, extensions = found + 1, step.stop, step.stop, _Extensions()
         else:
             at = step
@@ -151,7 +173,7 @@ def _number(text: bytes) -> int:
     """A number as octal digits between spaces and zeros, or in base 256 behind a bit (GNU)."""
     if text[0] & 0x80:
         value = int.from_bytes(bytes([text[0] & 0x7F]) + text[1:], "big")
-        if text[0] == 0xFF or value >= 1 << 63:  # negative, or beyond any file
+        if text[0] & 0x40 or value >= 1 << 63:  # negative (base 256 is in two's complement), or beyond any file
             raise _Damaged
         return value
     digits = text.split(b"\0", 1)[0].strip(b" ")

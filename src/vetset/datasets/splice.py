@@ -43,11 +43,17 @@ from vetset.datasets.thrift import (
 )
 from vetset.datasets.valuecut import form_of
 from vetset.errors import ShardError, Trouble
+from vetset.kernels import native
 from vetset.kernels.encoding import Mask
 
 MAGIC = b"PAR1"
 #: One byte for each row of a group is held while it is cut; LAION's largest have some millions.
 MAX_GROUP_ROWS = 1 << 26
+
+
+def cuts_quickly() -> bool:
+    """Without the native kernels pages can be cut too, but Arrow writes a row group anew in a third of the time."""
+    return native.LIB is not None
 
 
 class Index:
@@ -131,7 +137,7 @@ class Splice:
 
     def _must_leave(self, stretch: _Stretch, parts: list[Source]) -> bool:
         """Whether a row group cannot be done here: odd pages, or ones that would have to be cut and cannot."""
-        if stretch.rows > MAX_GROUP_ROWS:
+        if stretch.rows > MAX_GROUP_ROWS or not (stretch.is_whole or cuts_quickly()):
             return True
         chunks = self._source.footer.groups[stretch.number].chunks
         if any(part.is_odd(chunk.start + chunk.stored_bytes) for part, chunk in zip(parts, chunks, strict=True)):

@@ -187,6 +187,9 @@ def _quickly(
     return data
 
 
+_LEAST_BODIES = 8
+
+
 def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U8]:
     """(bodies, width_bytes) md5, sha1 and sha256 of each."""
     return {signal: _of_bodies(bodies, signal) for signal in DIGEST_COLUMNS.values()}
@@ -194,11 +197,13 @@ def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U
 
 def _of_bodies(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
     digests = np.empty((len(bodies), WIDTH_BYTES[signal]), np.uint8)
-    if native.LIB is not None:
+    # md5 has as many lanes as it has instructions for: of few bodies most would be idle.
+    if native.LIB is not None and (signal is not Signal.MD5 or len(bodies) >= _LEAST_BODIES):
         native.LIB.body_digests(signal.value, bodies, digests)
         return digests
     for place, body in enumerate(bodies):
-        digests[place] = np.frombuffer(_QUICK_DIGEST[signal.value](body).digest(), np.uint8)
+        made = hashlib.new(signal.value, body, usedforsecurity=False)
+        digests[place] = np.frombuffer(made.digest(), np.uint8)
     return digests
 
 

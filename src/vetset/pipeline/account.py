@@ -212,7 +212,7 @@ class Account:
         """What came of the pictures, where any were looked into."""
         if not self.audit.looks_into_pictures:
             return None
-        counts: dict[str, Counter[str]] = {"outcome": Counter(), "match": Counter(), "resize_mode": Counter()}
+        counts: dict[str, Counter[str]] = {what: Counter() for what in ("outcome", "match", "resize_mode", "oddity")}
         for shard in self.shards:
             for line in self.audit.picture_lines(shard):
                 if line["what"] in counts:
@@ -227,6 +227,7 @@ class Account:
             radius_bits={item.name: settings.radius_of(item.name) for item in about.lists},
             quality_floor=settings.quality_floor,
             resize_modes=dict(counts["resize_mode"]),
+            oddities=dict(counts["oddity"]),
             libraries=about.libraries,
         )
 

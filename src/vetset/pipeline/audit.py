@@ -108,9 +108,10 @@ class Audit:
 
     def _must_have_compared(self) -> None:
         if not self.allow_nothing_comparable and not any(self._compared()):
-            pictures = " and no picture" if self.looks_into_pictures else ""
+            what = "the columns that the lists could meet"
+            what += " and the pictures hold nothing usable" if self.looks_into_pictures else " hold no usable value"
             raise Stop(
-                f"nothing was compared: the columns that the lists could meet{pictures} hold no usable value in any row",
+                f"nothing was compared: {what} in any row",
                 hint="look at the columns' contents, or go on with --resume --allow-nothing-comparable",
             )
 

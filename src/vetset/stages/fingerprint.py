@@ -23,13 +23,14 @@ def fingerprint(pictures: Sequence[Picture], decoder: Decoder) -> StageResult[Fi
     answers = decoder.decode(pictures)  # the child is at work while the digests are made
     digests = kernels.digests_of_pictures(pictures)
     changed = kernels.contradicts(pictures, digests)
-    decoded = tuple(_named(answer, was_changed) for answer, was_changed in zip(answers, changed, strict=True))
+    decoded = tuple(_changed(answer) if other else answer for answer, other in zip(answers, changed, strict=True))
     rows = np.array([picture.row for picture in pictures], np.int64)
     tally = Tally(answer.outcome.value for answer in decoded)
     return StageResult(Fingerprints(rows, digests, decoded), tally)
 
 
-def _named(answer: Decoded, was_changed: bool) -> Decoded:
-    if was_changed and answer.outcome is FingerprintOutcome.FINGERPRINTED:
-        return replace(answer, outcome=FingerprintOutcome.CHANGED_CONTENT)
-    return answer
+def _changed(answer: Decoded) -> Decoded:
+    """The answer about bytes that are not the recorded ones; what could not be decoded stays that."""
+    if answer.outcome is not FingerprintOutcome.FINGERPRINTED:
+        return answer
+    return replace(answer, outcome=FingerprintOutcome.CHANGED_CONTENT)

@@ -7,7 +7,8 @@ breaker over the whole dataset); a digest that is listed is a hit; a PDQ that is
 near hit, since a perceptual match alone accuses nobody; every key within the radius of any orientation of any view is
 a reason; a view below the quality floor is not compared by PDQ. A picture that was not decoded is compared by its
 digests alone, and where no list holds digests by nothing: it is `not_compared`, which is no outcome but a count, so
-that it is never taken for clear.
+that it is never taken for clear. So is, unless a list holds its very bytes, a picture that was stored in a way that no
+fingerprint of the original survives.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vetset.ports import FingerprintKind, HashList
 from vetset.records import (
     Address,
     Decoded,
+    FingerprintOutcome,
     Fingerprints,
     Hit,
     ListEntry,
@@ -69,11 +71,16 @@ class Comparison:
 
 @dataclass(slots=True, repr=False)
 class Matched:
-    """A batch after matching. `assessed` are the rows of pictures that were compared with any list."""
+    """A batch after matching. `assessed` are the rows of pictures that were compared with any list.
+
+    `too_plain` counts pictures that PDQ was not asked about, hits by digest too: the outcome of that name leaves those
+    out, and beside the count of pictures compared by PDQ it would tell how many they are.
+    """
 
     hits: list[Hit] = field(default_factory=list)
     compared: Counter[Comparison] = field(default_factory=Counter)
     not_compared: int = 0
+    too_plain: int = 0
     assessed: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -108,10 +115,12 @@ def match(
         _by_distance(queries, hash_list, settings, result, compared, near)
         for kind in kinds:
             _by_kind(kind, fingerprints.decoded, hash_list, result, compared, near)
+    compared &= np.array([_can_be_clear(answer) for answer in fingerprints.decoded], np.bool_)
     result.assessed = fingerprints.rows[compared]
     result.hits = list(_hits(fingerprints, exact, near, shard_id))
     tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
     result.not_compared = count - tally.rows()
+    result.too_plain = sum(_is_plain(answer, settings.quality_floor) for answer in fingerprints.decoded)
     return StageResult(result, tally)
 
 
@@ -247,7 +256,7 @@ def _tally(
             outcome = MatchOutcome.HIT
         elif place in near:
             outcome = MatchOutcome.NEAR_HIT
-        elif answer.views and all(view.quality < quality_floor for view in answer.views):
+        elif _is_plain(answer, quality_floor):
             outcome = MatchOutcome.TOO_PLAIN
         elif compared[place]:
             outcome = MatchOutcome.CLEAR
@@ -255,6 +264,18 @@ def _tally(
             continue
         tally[outcome.value] += 1
     return tally
+
+
+def _is_plain(answer: Decoded, quality_floor: int) -> bool:
+    return _was_decoded(answer) and all(view.quality < quality_floor for view in answer.views)
+
+
+def _was_decoded(answer: Decoded) -> bool:
+    return answer.outcome in {FingerprintOutcome.FINGERPRINTED, FingerprintOutcome.CHANGED_CONTENT}
+
+
+def _can_be_clear(answer: Decoded) -> bool:
+    return answer.outcome is not FingerprintOutcome.NOT_AUDITABLE
 
 
 # --- the breaker ------------------------------------------------------------------------------------------------------
@@ -269,11 +290,11 @@ def noisy_entries(hits: Iterable[Hit], key: bytes, limit: int) -> frozenset[str]
 
 
 def settle_near(hits: Iterable[Hit], noisy: frozenset[str], key: bytes) -> tuple[list[Hit], I64]:
-    """Near hits that stand, and the rows of those that only noisy entries are near to."""
+    """Hits that stand, and the rows of near hits that only noisy entries are near to; an exact hit always stands."""
     standing: list[Hit] = []
     held: list[int] = []
     for hit in hits:
-        if _near_names(hit, key) <= noisy:
+        if hit.outcome is ScreenOutcome.NEAR_HIT and _near_names(hit, key) <= noisy:
             held.append(hit.row)
         else:
             standing.append(hit)

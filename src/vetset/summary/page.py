@@ -25,6 +25,7 @@ def to_html(published: Mapping[str, Any]) -> bytes:
         summary=published,
         when=wording.when(published),
         matrix=_matrix(published["compared"]),
+        picture_outcomes=tuple(wording.PICTURE_OUTCOMES.items()),
         names_shown=MAX_NAMES_SHOWN,
     )
     return page.encode("utf-8")

@@ -75,9 +75,11 @@ def _secrets(figures: Figures) -> Secrets:
         "clear": count(ScreenOutcome.CLEAR, 0),
     }
     policy_rows = count(ScreenOutcome.POLICY, 0)
+    exact_room, near_room = _rooms(figures)
     return Secrets(
         **found,
-        **_rooms(figures),
+        exact_room=exact_room,
+        near_room=near_room,
         rows=figures.rows,
         policy_removed=policy_rows if figures.policy or policy_rows else None,
         held_by_policy=_held_by_policy(figures) if _stands(figures) else 0,
@@ -93,17 +95,17 @@ def _secrets(figures: Figures) -> Secrets:
     )
 
 
-def _rooms(figures: Figures) -> dict[str, int | None]:
+def _rooms(figures: Figures) -> tuple[int | None, int]:
     """How many rows could be hits, and near hits, at most. By columns alone every row assessed could be a hit."""
     if figures.pictures is None:
-        return {"exact_room": None, "near_room": 0}
+        return None, 0
     compared: dict[tuple[str, bool], int] = {}
     for item in figures.compared:
         near = item.signal in NEAR_SIGNALS
         family = item.signal.value if near else item.column.partition(" (")[0]
         compared[family, near] = max(compared.get((family, near), 0), item.values)
     exact, by_distance = (sum(n for (_, near), n in compared.items() if near is kind) for kind in (False, True))
-    return {"exact_room": exact, "near_room": min(by_distance, figures.pictures.held)}
+    return exact, min(by_distance, figures.pictures.held)
 
 
 def _held_by_policy(figures: Figures) -> int:

@@ -151,23 +151,21 @@ def total(parts: Sequence[Cell]) -> Cell:
     return hidden[0] if len(hidden) == 1 and known == 0 else Hidden.WITHHELD
 
 
-_NOTHING: tuple[Cell, ...] = (Hidden.WITHHELD,) * 5
-
-
 def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
     found = (secrets.hit, secrets.near_hit, secrets.expanded, secrets.held)
     rows = sum(found) + secrets.clear
-    if 1 in (rows, secrets.exact_room, secrets.near_room):
-        return _NOTHING
+    rooms = (secrets.exact_room, secrets.near_room)
+    nothing = (*(0 if most == 0 else Hidden.WITHHELD for most in rooms), *(Hidden.WITHHELD,) * 3)
+    if 1 in (rows, *rooms):
+        return nothing
     if not any(is_small(count) for count in found):
         return (*found, secrets.clear)
     shown: list[Cell] = [cell(count) for count in found]
     if secrets.held:
         shown[1:] = [Hidden.WITHHELD if secrets.near_hit else 0, Hidden.WITHHELD, Hidden.WITHHELD]
     room = rows - sum(count for count in shown if not isinstance(count, Hidden))
-    rooms = (secrets.exact_room, secrets.near_room)
     scarce = room < FLOOR or any(most is not None and is_small(most) for most in rooms)
-    return _NOTHING if scarce else (*shown, Hidden.WITHHELD)
+    return nothing if scarce else (*shown, Hidden.WITHHELD)
 
 
 def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:

@@ -2,8 +2,9 @@
 
 In it: what was assessed, what matched, what was not assessed, what a figure is a limit of (threats 5.2, 5.4).
 Not in it: exact counts (this module sees published cells only) and dates, which stand with the timings.
-Rules: an incomplete run says so first; a match is always unverified; lists are named with their versions; no word
-here calls a dataset, a row or a picture good or bad. `tests/test_summary_wording.py` holds the words never said.
+Rules: an alarm comes first, then that a run is incomplete; a match is always unverified; lists are named with their
+versions; no word here calls a dataset, a row or a picture good or bad. `tests/test_summary_wording.py` holds the words
+never said.
 """
 
 from __future__ import annotations
@@ -81,33 +82,65 @@ def _incomplete(published: Published) -> Iterator[str]:
             f"This run is incomplete: {failed:,} of {shards['total']:,} {of} could not be done, "
             "and the figures below do not cover them."
         )
+    elif not published["complete"] and (troubled := _troubled(published["pictures"])):
+        them = "it" if troubled == 1 else "them"
+        yield (
+            f"This run is incomplete: {_of(troubled, 'picture')} could not be done, and the figures below do not cover "
+            f"{them}."
+        )
     elif not published["complete"]:
         yield "This run is incomplete: the figures below do not cover the whole dataset."
 
 
+def _troubled(pictures: Published | None) -> int:
+    """Pictures that met a trouble of this run, which is no fact about the data."""
+    outcomes = pictures["outcomes"] if pictures else {}
+    return sum(outcomes.get(name, 0) for name in ("sandbox_death", "sandbox_alarm", "internal_error"))
+
+
 def _assessed(published: Published) -> Iterator[str]:
     rows, policy = published["rows"], published["outcomes"]["policy"]
+    by, nothing = "what the columns record", "no value in them"
+    if published["pictures"] is not None:
+        by, nothing = f"{by} or by their picture", f"{nothing} and no picture"
     read = f"Of {_of(rows['total'], 'row')} in {_of(published['shards']['done'], 'shard')} read, "
-    by = "what the columns record" if published["pictures"] is None else "what the columns record or by their picture"
     yield f"{read}{rows['assessed']:,} {_was(rows['assessed'])} assessed by {by}."
     if rows["not_assessable"]:
         yield (
             f"{_of(rows['not_assessable'], 'row')} {_was(rows['not_assessable'])} not assessed: "
-            f"no value in them{'' if published['pictures'] is None else ' and no picture'} could be compared with any list."
+            f"{nothing} could be compared with any list."
         )
     if policy:
         yield f"{_of(policy, 'row')} met the policy in force without a match; a policy judges columns, not pictures."
 
 
-#: What became of pictures that were not fingerprinted, as one says it of several.
+# --- what became of the pictures --------------------------------------------------------------------------------------
+
+#: Why pictures were not fingerprinted, so that a number may stand before it.
 _NOT_FINGERPRINTED = {
     "undecodable": "could not be decoded",
-    "unsupported": "are of a format that is not decoded here",
-    "not_auditable": "are stored cropped, so that nothing can be told of their originals from these bytes",
-    "too_large": "are larger than may be decoded",
-    "sandbox_death": "ended the process that decoded them, twice",
-    "sandbox_alarm": "made the process that decoded them try what it may not",
+    "unsupported": "in a format that is not decoded here",
+    "not_auditable": "stored centre-cropped: the originals cannot be audited from these bytes and must be fetched anew",
+    "too_large": "larger than the cap",
+    "sandbox_death": "killed the sandbox, each twice",
+    "sandbox_alarm": "set off the alarm of the sandbox",
     "internal_error": "met a fault of vetset",
+}
+#: What the outcomes of pictures mean, in the order in which a page should name them.
+PICTURE_OUTCOMES = {
+    "fingerprinted": "decoded, and compared as far as it shows enough",
+    "changed_content": "the same, but the bytes are not those that the dataset recorded",
+    **_NOT_FINGERPRINTED,
+}
+_CONFINED = {
+    "none": (
+        "The decoder was not confined (sandbox level none): a hostile picture could have taken over the account that "
+        "ran the audit."
+    ),
+    "limits": (
+        "The decoder was confined by limits alone (sandbox level limits): a crash harms nothing, but a picture that "
+        "took over the decoder could have opened files and connections."
+    ),
 }
 
 
@@ -115,8 +148,8 @@ def _alarm(published: Published) -> Iterator[str]:
     alarms = published["pictures"]["outcomes"]["sandbox_alarm"] if published["pictures"] else 0
     if alarms:
         yield (
-            f"ALARM: {_of(alarms, 'picture')} made a decoder try what its sandbox forbids. This is an attack or a fault "
-            "of the sandbox; find out which before you go on with this dataset."
+            f"ALARM: {_of(alarms, 'picture')} made the decoder try what its sandbox forbids. That is an attack or a "
+            "fault of the sandbox: find out which before anybody goes on with this dataset."
         )
 
 
@@ -125,20 +158,38 @@ def _pictured(published: Published) -> Iterator[str]:
     if pictures is None:
         return
     outcomes = pictures["outcomes"]
-    done = outcomes["fingerprinted"] + outcomes["changed_content"]
+    changed, done = outcomes["changed_content"], outcomes["fingerprinted"] + outcomes["changed_content"]
     yield f"Of {_of(pictures['held'], 'picture')} held in the dataset, {done:,} {_was(done)} decoded and fingerprinted."
-    others = [f"{outcomes[name]:,} {words}" for name, words in _NOT_FINGERPRINTED.items() if outcomes[name]]
-    if others:
-        yield f"Not fingerprinted, and compared by the digest of their bytes at most: {'; '.join(others)}."
-    if outcomes["changed_content"]:
-        yield f"{_of(outcomes['changed_content'], 'picture')} {_was(outcomes['changed_content'])} not what was recorded."
+    if changed:
+        yield (
+            f"{_of(changed, 'picture')} among them {_was(changed)} compared though the bytes are not those that the "
+            "dataset recorded."
+        )
+    yield from _not_compared(pictures, pictures["held"] - done)
+    yield from (words for level, words in _CONFINED.items() if pictures["sandbox"] == level)
+    if pictures["variant"] == "luma":
+        yield "Fingerprints were made of luma alone, by which they may lie a few bits off the exact ones."
+
+
+def _not_compared(pictures: Mapping[str, Any], missing: int) -> Iterator[str]:
+    reasons = [
+        f"{words} ({pictures['outcomes'][name]:,})"
+        for name, words in _NOT_FINGERPRINTED.items()
+        if pictures["outcomes"][name]
+    ]
+    if missing:
+        yield (
+            f"{_of(missing, 'picture')} {_was(missing)} not fingerprinted: {'; '.join(reasons)}. At most the digests "
+            "of the bytes were compared, and that is not the same as no near match."
+        )
     if pictures["too_plain"]:
         yield (
-            f"{_of(pictures['too_plain'], 'picture')} {_was(pictures['too_plain'])} too plain to be compared by PDQ, "
-            "which is not the same as no match."
+            f"{_of(pictures['too_plain'], 'picture')} {_was(pictures['too_plain'])} too plain to be compared by PDQ "
+            f"(quality below {pictures['quality_floor']}): not hashable is not the same as no match."
         )
-    if pictures["sandbox"] not in {"seccomp", "seccomp+landlock"}:
-        yield f"The decoder was not confined as it should be: only {pictures['sandbox'] or 'nothing'!r} was reached."
+    cut = pictures["oddities"].get("truncated", 0) + pictures["oddities"].get("damaged", 0)
+    if cut:
+        yield f"{_of(cut, 'place')} in the tars {_was(cut)} cut off or damaged; what stood there was not assessed."
 
 
 # --- what matched -----------------------------------------------------------------------------------------------------
@@ -158,34 +209,70 @@ def _matched(published: Published) -> Iterator[str]:
 
 
 def _result(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    hit, near, direct = published["outcomes"]["hit"], published["outcomes"]["near_hit"], published["hits"]["direct"]
-    if hit == 0 and near == 0:
-        yield f"No match to {_named(compared, '')} among the rows assessed."
+    outcomes, direct = published["outcomes"], published["hits"]["direct"]
+    near_lists = [item for item in compared if item["name"] in _lists_near(published)]
+    if outcomes["hit"] == 0 and outcomes["near_hit"] == 0:
+        kinds = ", exact or near," if near_lists else ""
+        but = ", but for those held" if outcomes["held"] != 0 else ""
+        yield f"No match{kinds} to {_named(compared, '')} among the rows assessed{but}."
         return
+    yield from _exact(published, compared)
+    yield from _near(published, near_lists)
+    if direct["unique_urls"] != "withheld":
+        yield (
+            f"Among them are {_of(direct['unique_urls'], 'different URL')} and "
+            f"{_of(direct['unique_digests'], 'different recorded digest')}: one picture may stand in many rows."
+        )
+    if outcomes["hit"] != "withheld":
+        yield "None of them is confirmed: this run sought no verdict, and a match is what a list says of a value."
+
+
+def _exact(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    hit = published["outcomes"]["hit"]
     if hit == "withheld":
         yield (
             f"Matches (unverified): the number of rows that match entries of {_named(compared, 'or')} is withheld, "
             "because in so small a table it would give single rows away."
         )
-        return
-    rows = f"{amount(hit)} of {_of(published['rows']['assessed'], 'row')} assessed"
-    if hit != 0:
+    elif hit != 0:
+        rows = f"{amount(hit)} of {_of(published['rows']['assessed'], 'row')} assessed"
         yield f"Matches (unverified): {rows} match entries of {_named(compared, 'or')}."
-    if near != 0:
-        yield (
-            f"Near matches (unverified): {_of(near, 'row')} hold a picture near to a fingerprint in "
-            f"{_named(compared, 'or')}; they are quarantined, left out of a cleaned dataset until a body has judged them."
-        )
+
+
+def _near(published: Published, near_lists: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    near = published["outcomes"]["near_hit"]
+    if near == 0:
+        return
+    within = f"hold a picture {_within(published, near_lists)} a fingerprint in {_named(near_lists, 'or')}"
+    if near == "withheld":
+        yield f"Near matches (unverified): the number of rows that {within} is withheld."
+    else:
+        rows = f"{amount(near)} of {_of(published['rows']['assessed'], 'row')} assessed"
+        yield f"Near matches (unverified): {rows} {within}, and no other match."
     yield (
-        f"Among them are {_of(direct['unique_urls'], 'different URL')} and "
-        f"{_of(direct['unique_digests'], _kind_of_digest(published))}: one picture may stand in many rows."
+        "Rows that match nearly are quarantined: a dataset written again lacks them until a verdict. A near match is a "
+        "likeness of fingerprints, and plain designs such as logos and clip art show it among themselves."
     )
-    yield "None of them is confirmed: this run sought no verdict, and a match is what a list says of a value."
 
 
-def _kind_of_digest(published: Published) -> str:
-    """Where pictures were looked into, digests of their bytes count beside the recorded ones."""
-    return "different recorded digest" if published["pictures"] is None else "different digest"
+def _lists_near(published: Published) -> set[str]:
+    """Names of the lists that pictures were compared with by distance."""
+    met = (item for item in published["compared"] if item["values"])
+    return {item["list"] for item in met if item["signal"] in _BY_DISTANCE}
+
+
+_BY_DISTANCE = frozenset({"pdq", "photodna"})
+
+
+def _within(published: Published, near_lists: Sequence[Mapping[str, Any]]) -> str:
+    """How near, in bits of PDQ. An optional kind of fingerprint has a measure of its own."""
+    radii = {item["name"]: published["pictures"]["radius_bits"].get(item["name"]) for item in near_lists}
+    of_another_kind = any(item["signal"] == "photodna" and item["values"] for item in published["compared"])
+    if of_another_kind or None in radii.values():
+        return "within the radius set of"
+    if len(set(radii.values())) == 1:
+        return f"within {next(iter(radii.values())):,} bits of"
+    return f"within {' or '.join(f'{bits:,} bits ({name})' for name, bits in radii.items())} of"
 
 
 def _further(published: Published) -> Iterator[str]:
@@ -194,22 +281,18 @@ def _further(published: Published) -> Iterator[str]:
         return
     if not run["expand"]:
         yield "Further rows that share a value with a match were not looked for."
-        return
-    if outcomes["expanded"] != 0:
+    elif outcomes["expanded"] != 0:
         yield (
             f"{_first(_of(outcomes['expanded'], 'further row'))} share a URL or a recorded digest with a match "
             "(unverified), and are treated like it."
         )
     if outcomes["held"] != 0:
         fate = "left out, as the settings say" if run["remove_held"] else "kept unless a policy says otherwise"
+        near = ", or are near to an entry that as many are near to" if published["pictures"] else ""
         yield (
             f"{_first(_of(outcomes['held'], 'row'))} share a value with a match that more than "
-            f"{run['spread_limit']:,} rows bear, as placeholders do{_or_near(published)}; they are held, and {fate}."
+            f"{run['spread_limit']:,} rows bear, as placeholders do{near}; they are held, and {fate}."
         )
-
-
-def _or_near(published: Published) -> str:
-    return ", or are near to an entry that as many are near to" if published["pictures"] else ""
 
 
 def _removed(published: Published) -> Iterator[str]:
@@ -218,8 +301,9 @@ def _removed(published: Published) -> Iterator[str]:
         yield "No dataset was written; the rows that match are still in the dataset that was read."
         return
     by_policy = f" and {_of(removal['removed_by_policy'], 'row')} by policy" if published["run"]["policy"] else ""
+    match = "a match" if published["pictures"] is None else "a match or a near match"
     yield (
-        f"The dataset was written again: {_of(removal['removed'], 'row')} left out because of a match{by_policy}, "
+        f"The dataset was written again: {_of(removal['removed'], 'row')} left out because of {match}{by_policy}, "
         f"{_of(removal['kept'], 'row')} kept."
     )
 
@@ -254,23 +338,35 @@ def _limits(published: Published) -> Iterator[str]:
 
 def _limits_of_pictures(published: Published) -> Iterator[str]:
     yield (
-        "Nothing was fetched. Pictures were decoded in memory, in a sandbox, from the bytes that the dataset holds; none "
-        "was shown or stored."
+        "Nothing was fetched and nothing was sent. The pictures that the dataset holds were opened in memory, in a "
+        "sandbox; none was shown or stored."
     )
     yield (
-        "The count of matches is a lower limit: a picture that was altered beyond the radius, that no list holds, or "
-        "that could not be fingerprinted is not found."
+        "The count of matches is a lower limit for what the dataset holds: copies altered beyond the radius, pictures "
+        "that no list holds, and pictures that could not be fingerprinted are not found."
     )
-    modes = published["pictures"]["resize_modes"]
-    resized = sum(count for mode, count in modes.items() if mode not in {"no", "unknown"})
-    if resized:
-        yield f"{_of(resized, 'picture')} {_was(resized)} stored smaller than fetched, by which near matches are lost."
+    yield from _resized(published["pictures"]["resize_modes"])
+    yield (
+        "'Clear' means that no list named here holds a value of the row, or a fingerprint near to its picture's, as "
+        "far as they could be compared, and no more than that."
+    )
+
+
+def _resized(modes: Mapping[str, int]) -> Iterator[str]:
+    """What the making of the dataset lost: measured in reference/datasets 5.2 and hashes 5.3."""
+    shrunk = {mode: count for mode, count in modes.items() if count and mode not in {"no", "unknown", "center_crop"}}
+    if shrunk:
+        number = sum(shrunk.values())
+        named = ", ".join(f"{mode} {count:,}" for mode, count in shrunk.items())
+        yield (
+            f"{_of(number, 'picture')} {_was(number)} resized when the dataset was made ({named}): some near matches "
+            "to the originals were lost by that before this audit began."
+        )
     if modes.get("unknown"):
         yield (
-            f"Of {_of(modes['unknown'], 'picture')} the dataset does not say whether they were resized; where they were "
-            "cropped, their originals are not found."
+            f"Of {_of(modes['unknown'], 'picture')} the dataset does not say whether they were resized; where they "
+            "were cropped, the originals are not found."
         )
-    yield "'Clear' means that no list named here holds a value of the row or a fingerprint near to its picture, and no more."
 
 
 def _suppressed(published: Published) -> Iterator[str]:
