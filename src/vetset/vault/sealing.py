@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Sink
-from vetset.records import Hit, Shard
+from vetset.records import Address, Hit, Sealed, Shard
 from vetset.vault import age
 from vetset.vault.keys import RunKeys, opens
 from vetset.vault.ladder import PAD_OVERHEAD_BYTES, padded, unpadded
-from vetset.vault.spelling import hit_from, json_line, line_of, read, spelled
+from vetset.vault.spelling import address_from, hit_from, json_line, line_of, read, spelled
 
 PART_BYTES = 32 * 1024 * 1024
 Answer = TypeVar("Answer")
@@ -69,6 +69,11 @@ class Vault:
         """The hits of a shard's step, in order, addresses and keys sealed. Raises as `lines` does."""
         for tree in self._trees(step, shard.id):
             yield self._checked(partial(hit_from, tree, shard.id), step, shard.id)
+
+    def addresses(self, step: str, shard: Shard, rows: Container[int]) -> dict[int, Sealed[Address]]:
+        """What those of some rows record that a shard's step found. Raises as `lines` does."""
+        trees = (tree for tree in self._trees(step, shard.id) if tree.get("row") in rows)
+        return dict(self._checked(partial(address_from, tree), step, shard.id) for tree in trees)
 
     def finding_lines(self, step: str, shard_id: str) -> Iterator[dict[str, Any]]:
         """A shard's hits as plain JSON, for whoever holds an identity. Raises as `lines` does."""

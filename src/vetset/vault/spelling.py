@@ -135,15 +135,21 @@ def _match_line(match: Match) -> dict[str, object]:
     }
 
 
-def hit_from(line: Mapping[str, Any], shard_id: str) -> Hit:
-    """The hit of a line. Raises KeyError, TypeError, ValueError or AttributeError if the line is damaged."""
+def address_from(line: Mapping[str, Any]) -> tuple[int, Sealed[Address]]:
+    """The row of a hit's line and its address. Raises as `hit_from` does."""
     url = None if line["url"] is None else _bytes_of(line["url"])
     digests, computed = _digests_from(line["digests"]), _digests_from(line.get("computed", {}))
+    return int(line["row"]), Sealed(Address(url, digests, computed))
+
+
+def hit_from(line: Mapping[str, Any], shard_id: str) -> Hit:
+    """The hit of a line. Raises KeyError, TypeError, ValueError or AttributeError if the line is damaged."""
+    row, address = address_from(line)
     return Hit(
         shard_id=shard_id,
-        row=int(line["row"]),
+        row=row,
         outcome=ScreenOutcome(line["outcome"]),
-        address=Sealed(Address(url, digests, computed)),
+        address=address,
         matches=tuple(_match_from(match) for match in line["matches"]),
         noted={name: read(value) for name, value in line.items() if name not in FIELDS},
     )
