@@ -102,8 +102,9 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
     row = address.unseal()
     found = [Borne(Column.URL, Sealed(row.url))] if row.url else []
     for column, signal in DIGEST_COLUMNS.items():
-        known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
-        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
+        if signal in row.digests or signal in row.computed:
+            known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
+            found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
     return found
 
 
@@ -123,8 +124,8 @@ def meetings(records: npt.NDArray[np.void], column: Column, ranked: U64) -> tupl
     if not len(hashes) or not len(ranked):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if native.LIB is not None:
-        offset, size = records.dtype.fields[column.value][1], records.dtype.itemsize
-        met = np.frombuffer(native.LIB.meetings(records.view(np.uint8), size, offset, ranked), np.int64)
+        at = hashes.__array_interface__["data"][0] - records.__array_interface__["data"][0]
+        met = np.frombuffer(native.LIB.meetings(records.view(np.uint8), records.itemsize, at, ranked), np.int64)
         return met[0::2], met[1::2]
     place = np.minimum(np.searchsorted(ranked, hashes), len(ranked) - 1)
     rows = np.flatnonzero((ranked[place] == hashes) & (hashes != 0))

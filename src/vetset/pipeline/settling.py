@@ -8,11 +8,12 @@ Rules: values come sealed from the vault and go sealed into it; in clear stand c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.pipeline.room import I64, Made, Room, balance, matches, needed, rows_of
+from vetset.pipeline.room import I64, Made, Room, balance, distinct, matches, needed, rows_of
 from vetset.records import Address, Borne, Column, Hit, Reach, ScreenOutcome, Sealed, Shard, Task, merged
 from vetset.stages import expand, match
 
@@ -113,8 +114,8 @@ def _settle(room: Room, task: Task) -> Made:
 
 def _hit_rows(room: Room, shard: Shard) -> I64:
     """Rows hit by what they record or by the digest of their picture."""
-    found = [room.vault.hits("screen", shard), matches(room, shard)]
-    return rows_of(hit for hits in found for hit in hits if hit.outcome is ScreenOutcome.HIT)
+    pictures = (hit.row for hit in matches(room, shard) if hit.outcome is ScreenOutcome.HIT)
+    return distinct(chain(room.vault.rows("screen", shard, ScreenOutcome.HIT), pictures))
 
 
 def _near(room: Room, shard: Shard, noisy: frozenset[str]) -> tuple[I64, I64]:
