@@ -177,11 +177,11 @@ class Account:
 
     def _noisy(self) -> tuple[NoisyEntry, ...]:
         """Entries that met more rows than may spread; rows held because of one count too."""
-        limit, sums = self.audit.settings.spread_limit, _Sums()
+        limit, key, rows_met = self.audit.settings.spread_limit, self.audit.keys.case_key, Counter[str]()
         for shard in self.shards:
             for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
-                sums.add(hit, self.audit.keys.case_key)
-        entries = sorted(sums.by_entry.items(), key=lambda item: (-item[1], item[0]))
+                rows_met.update({kernels.entry_name_of(match, key) for match in hit.matches})
+        entries = sorted(rows_met.items(), key=lambda item: (-item[1], item[0]))
         return tuple(NoisyEntry(name, rows) for name, rows in entries if rows > limit)
 
     def _cleaned(self) -> Mapping[CleanOutcome, int] | None:

@@ -20,6 +20,7 @@ from vetset.pipeline.room import (
     balance,
     digest_of_all,
     digest_of_files,
+    distinct,
     held_rows,
     matches,
     needed,
@@ -56,12 +57,12 @@ def clean_shard(room: Room, task: Task) -> Made:
 
 
 def _removals(room: Room, task: Task) -> dict[str, I64]:
-    found = rows_of(room.vault.hits("screen", task.shard))
+    found = distinct(room.vault.rows("screen", task.shard))
     held = np.zeros(0, np.int64)
     if task.basis == "expand":
         held = held_rows(room.vault, task.shard)
         near = np.setdiff1d(rows_of(matches(room, task.shard)), held)
-        found = np.union1d(found, rows_of(room.vault.hits("expand", task.shard)))
+        found = np.union1d(found, distinct(room.vault.rows("expand", task.shard)))
         found = np.union1d(found, near).astype(np.int64)
     return {"found": found, "held": held, "by_policy": _policy_rows(room, task.shard)}
 

@@ -121,7 +121,12 @@ def matches(room: Room, shard: Shard) -> Iterable[Hit]:
 
 
 def rows_of(hits: Iterable[Hit]) -> I64:
-    return np.array(sorted({hit.row for hit in hits}), np.int64)
+    return distinct(hit.row for hit in hits)
+
+
+def distinct(rows: Iterable[int]) -> I64:
+    """Rows ascending, each once."""
+    return np.array(sorted(set(rows)), np.int64)
 
 
 def held_rows(vault: Vault, shard: Shard) -> I64:
