@@ -17,6 +17,7 @@ import math
 import warnings
 from collections.abc import Callable
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +224,7 @@ def main() -> None:
     print("\n| distinct pictures within 31 bits | pairs | upright | any orientation |\n|---|--:|--:|--:|")
     for group, members in {
         **prints,
-        "photos and clip art together": [one for group in prints.values() for one in group],
+        "photos and clip art together": list(chain.from_iterable(prints.values())),
     }.items():
         upright, either, pairs = false_matches(members)
         print(f"| {group} | {pairs} | {upright}, {upright / pairs:.1e} | {either}, {either / pairs:.1e} |")

@@ -1,4 +1,5 @@
-/* Keyed hashes of a column: BLAKE2b of 8 bytes under a key (RFC 7693), eight values side by side.
+/* Keyed hashes of a column, and where they meet others (kernels/bearing.py defines both): BLAKE2b of 8 bytes under a key
+ * (RFC 7693), eight values side by side.
  *
  * The block that holds the key is the same for all values, so it is compressed once. Values are not empty: an empty one
  * would make the block of the key its last.
@@ -126,6 +127,61 @@ void vetset_keyed_hashes(ARGUMENTS) {
         hash_plain(offsets, data, mask, count, key, key_bytes, out);
 }
 
+/* --- meetings ------------------------------------------------------------------------------------------------------- */
+
+/* Keyed hashes within records, one each; all that is asked are ascending. */
+typedef struct { const uint8_t *records; size_t count, record_bytes, at; const uint64_t *ranked; size_t asked; } Asked;
+typedef struct { int64_t *pairs; size_t count, room; } Met; /* (record, first place among the asked) */
+
+static uint64_t hash_at(const Asked *asked, size_t record) {
+    uint64_t hash;
+    memcpy(&hash, asked->records + record * asked->record_bytes + asked->at, sizeof hash);
+    return hash;
+}
+
+static size_t first_place(const uint64_t *ranked, size_t count, uint64_t hash) {
+    size_t low = 0;
+    while (count) {
+        const size_t half = count / 2;
+        if (ranked[low + half] < hash) low += half + 1, count -= half + 1;
+        else count = half;
+    }
+    return low;
+}
+
+static int put(Met *met, size_t record, size_t place) {
+    if (met->count + 2 > met->room) {
+        const size_t room = met->room ? 2 * met->room : 256;
+        int64_t *pairs = realloc(met->pairs, room * sizeof *pairs);
+        if (!pairs) return 0;
+        met->pairs = pairs, met->room = room;
+    }
+    met->pairs[met->count++] = (int64_t)record, met->pairs[met->count++] = (int64_t)place;
+    return 1;
+}
+
+/* Hashes are even, so their lowest bits say in a table of 16 to 32 bits a hash that most of them meet nothing. Whether
+ * there was memory. */
+static int meet(const Asked *asked, Met *met) {
+    size_t bits = 4096;
+    while (bits / 16 < asked->asked) bits *= 2;
+    uint64_t *table = calloc(bits / 64, sizeof *table);
+    int memory = table != NULL;
+    for (size_t k = 0; memory && k < asked->asked; k++) {
+        const size_t bit = asked->ranked[k] & (bits - 1);
+        table[bit / 64] |= (uint64_t)1 << bit % 64;
+    }
+    for (size_t i = 0; memory && i < asked->count; i++) {
+        const uint64_t hash = hash_at(asked, i);
+        const size_t bit = hash & (bits - 1);
+        if (!hash || !(table[bit / 64] >> bit % 64 & 1)) continue;
+        const size_t place = first_place(asked->ranked, asked->asked, hash);
+        if (place < asked->asked && asked->ranked[place] == hash) memory = put(met, i, place);
+    }
+    free(table);
+    return memory;
+}
+
 #ifndef VETSET_FUZZ
 int vetset_column_holds(const int64_t *offsets, size_t offsets_count, size_t data_bytes, size_t first, size_t count);
 
@@ -149,7 +205,32 @@ static PyObject *keyed_hashes(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *meetings(PyObject *module, PyObject *args) {
+    (void)module;
+    Py_buffer records, ranked;
+    Py_ssize_t record_bytes, at;
+    if (!PyArg_ParseTuple(args, "y*nny*", &records, &record_bytes, &at, &ranked)) return NULL;
+    const int sound = record_bytes >= 8 && at >= 0 && at <= record_bytes - 8 && records.len % record_bytes == 0;
+    Met met = {NULL, 0, 0};
+    int memory = 1;
+    if (sound) {
+        const Asked asked = {records.buf, (size_t)(records.len / record_bytes), (size_t)record_bytes, (size_t)at, ranked.buf,
+                             (size_t)ranked.len / 8};
+        Py_BEGIN_ALLOW_THREADS
+        memory = meet(&asked, &met);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&records), PyBuffer_Release(&ranked);
+    PyObject *pairs = NULL;
+    if (!sound) PyErr_SetString(PyExc_ValueError, "the records have another shape");
+    else if (!memory) PyErr_NoMemory();
+    else pairs = PyBytes_FromStringAndSize((const char *)met.pairs, (Py_ssize_t)(met.count * sizeof *met.pairs));
+    free(met.pairs);
+    return pairs;
+}
+
 PyMethodDef bearing_methods[] = {
+    {"meetings", meetings, METH_VARARGS, "meetings(records, record_bytes, at, ranked) -> pairs of (record, place)."},
     {"keyed_hashes", keyed_hashes, METH_VARARGS, "keyed_hashes(offsets, data, first, mask, key, out)."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,11 +1,11 @@
 /* Exact membership among sorted keys behind the prefilter (kernels/membership.py defines both).
  *
  * Digests are uniform, so a key's place is guessed from its first eight bytes and looked for from there. The filter is
- * asked for a batch of digests at once, so that its cache misses overlap.
+ * asked for a batch of digests at once, and so are the keys, so that cache misses overlap.
  */
 #include "native.h"
 
-enum { BATCH = 64, HEAD = 8 };
+enum { BATCH = 64, HEAD = 8, CORRECTIONS = 2 };
 
 static inline uint64_t head_of(const uint8_t *digest) {
     uint64_t head = 0;
@@ -22,9 +22,9 @@ static inline uint64_t filter_mask(const uint8_t *digest) {
 typedef struct { const uint64_t *heads; const uint8_t *tails; const uint64_t *words; size_t count, words_count, width; } Keys;
 
 /* The first place whose head is not smaller: from a guess outwards in doubling steps, then by halves. */
-static size_t first_not_below(const Keys *keys, uint64_t head) {
+static size_t first_not_below(const Keys *keys, uint64_t head, size_t guess) {
     const uint64_t *heads = keys->heads;
-    size_t low, high, guess = (size_t)(((unsigned __int128)head * keys->count) >> 64), step = 16;
+    size_t low, high, step = 4;
     if (heads[guess] < head) {
         low = guess;
         while (low + step < keys->count && heads[low + step] < head) low += step, step *= 2;
@@ -43,16 +43,52 @@ static size_t first_not_below(const Keys *keys, uint64_t head) {
     return high;
 }
 
-static int64_t place_of(const Keys *keys, const uint8_t *digest) {
-    const uint64_t head = head_of(digest);
+/* Where a head should stand if those around it are spread evenly: a guess corrected by what stands at it. */
+static inline size_t corrected(const Keys *keys, uint64_t head, size_t guess) {
+    const uint64_t there = keys->heads[guess];
+    const size_t last = keys->count - 1;
+    if (head >= there) {
+        const size_t ahead = (size_t)(((unsigned __int128)(head - there) * keys->count) >> 64);
+        return ahead < last - guess ? guess + ahead : last;
+    }
+    const size_t behind = (size_t)(((unsigned __int128)(there - head) * keys->count) >> 64);
+    return behind < guess ? guess - behind : 0;
+}
+
+static int64_t place_from(const Keys *keys, const uint8_t *digest, uint64_t head, size_t at) {
     const size_t tail = keys->width - HEAD;
-    for (size_t at = first_not_below(keys, head); at < keys->count && keys->heads[at] == head; at++)
+    for (; at < keys->count && keys->heads[at] == head; at++)
         if (!memcmp(keys->tails + at * tail, digest + HEAD, tail)) return (int64_t)at;
     return -1;
 }
 
-/* out[i]: the place of digest i among the keys, or -1. All sizes were checked by the caller; count and words are not 0. */
-void vetset_positions(const Keys *keys, const uint8_t *digests, const uint8_t *present, size_t rows, int64_t *out) {
+/* The places of a batch of digests, step by step for all of them, so that each waits for memory beside the others.
+ * Of n even heads a first guess is off by the root of n at worst, a second by the root of that; two corrections bring
+ * ten million within a cache line. Heads that are not even cost the doubling steps, never an answer. */
+static void search(const Keys *keys, const uint8_t *digests, const size_t *rows, size_t count, int64_t *out) {
+    uint64_t head[BATCH];
+    size_t at[BATCH];
+    for (size_t k = 0; k < count; k++) {
+        head[k] = head_of(digests + rows[k] * keys->width);
+        at[k] = (size_t)(((unsigned __int128)head[k] * keys->count) >> 64);
+        __builtin_prefetch(keys->heads + at[k]);
+    }
+    for (int turn = 0; turn < CORRECTIONS; turn++)
+        for (size_t k = 0; k < count; k++) {
+            at[k] = corrected(keys, head[k], at[k]);
+            __builtin_prefetch(keys->heads + at[k]);
+        }
+    for (size_t k = 0; k < count; k++) {
+        at[k] = first_not_below(keys, head[k], at[k]);
+        if (at[k] < keys->count) __builtin_prefetch(keys->tails + at[k] * (keys->width - HEAD));
+    }
+    for (size_t k = 0; k < count; k++) out[rows[k]] = place_from(keys, digests + rows[k] * keys->width, head[k], at[k]);
+}
+
+/* out[i]: the place of digest i among the keys, or -1. All sizes were checked by the caller; count and words are not 0.
+ * What passes the filter is gathered from several batches before it is searched for: of strangers little passes. */
+static void vetset_positions(const Keys *keys, const uint8_t *digests, const uint8_t *present, size_t rows, int64_t *out) {
+    size_t passing[2 * BATCH], passed = 0;
     for (size_t first = 0; first < rows; first += BATCH) {
         const size_t batch = rows - first < BATCH ? rows - first : BATCH;
         uint64_t word[BATCH];
@@ -61,14 +97,16 @@ void vetset_positions(const Keys *keys, const uint8_t *digests, const uint8_t *p
             word[k] = high * keys->words_count >> 32;
             __builtin_prefetch(keys->words + word[k]);
         }
-        size_t passing[BATCH], passed = 0;
         for (size_t k = 0; k < batch; k++) {
             const uint64_t mask = filter_mask(digests + (first + k) * keys->width);
             out[first + k] = -1;
             passing[passed] = first + k;
             passed += present[first + k] && (keys->words[word[k]] & mask) == mask;
         }
-        for (size_t k = 0; k < passed; k++) out[passing[k]] = place_of(keys, digests + passing[k] * keys->width);
+        if (passed < BATCH && first + batch < rows) continue;
+        for (size_t done = 0; done < passed; done += BATCH)
+            search(keys, digests, passing + done, passed - done < BATCH ? passed - done : BATCH, out);
+        passed = 0;
     }
 }
 

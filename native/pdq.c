@@ -64,7 +64,11 @@ typedef struct {
     float planes[] __attribute__((aligned(64)));
 } Block;
 
+#ifdef VETSET_FUZZ
+enum { MOST_KEPT = 0 }; /* so that every block has exactly the size that is needed */
+#else
 enum { MOST_KEPT = 1 << 20 };
+#endif
 
 static Block *kept;
 
@@ -116,9 +120,10 @@ enum { MOST_TAPS = 2 * WINDOW_FUSED - 1, MOST_ACROSS = 3 * MOST_TAPS + GROUP };
 
 /* How far the reference's rounding takes a coefficient from the fused way: its running sums drift like a walk of as many
  * steps as there are rows or columns, and the higher the frequency the less is left of it, so that the unit is
- * sqrt(height / row^2 + width / column^2). bench/margins.py measures it: on 500 photos and 467 other pictures at most
- * 6.6e-4 for RGB and 2.3e-4 for luma, 1.5e-4 and 1.1e-4 in 99 of 100. Both ends of a gap have to be off, towards each
- * other, to change a bit. Grey levels: at most 2.2e-6 and 1.2e-6 for each row and column; a step has two, in hundredths of 255. */
+ * sqrt(height / row^2 + width / column^2). On 500 photos and 467 other pictures it was at most 6.6e-4 for RGB and 2.3e-4
+ * for luma, 1.5e-4 and 1.1e-4 in 99 of 100. Both ends of a gap have to be off, towards each other, to change a bit. Grey
+ * levels: at most 2.2e-6 and 1.2e-6 for each row and column; a step has two, in hundredths of 255. Measured, not proven:
+ * bench/margins.py counts what comes of it. */
 static const float MARGIN_RGB = 1e-3f, MARGIN_LUMA = 4e-4f, STEP_RGB = 3e-6f, STEP_LUMA = 2e-6f;
 
 /* Weights across hold the scale of both axes and luma's parts. */
@@ -138,9 +143,8 @@ __attribute__((constructor)) static void make_ones(void) {
 typedef float Eight __attribute__((vector_size(32)));
 typedef int32_t Eights __attribute__((vector_size(32)));
 
-#define LANES_OF(...) {__VA_ARGS__}
-#define ADD(to, a, b, one, two) \
-    to = __builtin_shuffle(a, b, (Eights)LANES_OF one) + __builtin_shuffle(a, b, (Eights)LANES_OF two)
+#define WITHIN(...) __VA_ARGS__
+#define ADD(to, a, b, one, two) to = DEAL(Eights, a, b, WITHIN one) + DEAL(Eights, a, b, WITHIN two)
 
 /* Where the tent of an output begins: its box of boxes, each of which reaches window - half pixels back. */
 static size_t first_of(size_t place, size_t length) {
@@ -195,6 +199,16 @@ static void prepare(Fused *fused, size_t height, size_t width, int colours) {
                 margin * sqrtf((float)height / (float)((i + 1) * (i + 1)) + (float)width / (float)((j + 1) * (j + 1)));
     fused->margin_step = (colours == 3 ? STEP_RGB : STEP_LUMA) * (float)(height + width);
 }
+
+/* Lanes of two vectors in a given order, by clang's spelling, which gcc has had since 12, or by gcc's own. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define DEAL(order, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+#ifndef DEAL
+#define DEAL(order, a, b, ...) __builtin_shuffle(a, b, (order){__VA_ARGS__})
+#endif
 
 #define ALWAYS static inline __attribute__((always_inline))
 

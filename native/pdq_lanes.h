@@ -31,16 +31,16 @@ TARGET ALWAYS Vector NAME(luma)(const uint8_t *pixels, int colours) {
 /* A block of LANES columns of STRIP rows, transposed. */
 TARGET ALWAYS void NAME(stand_up)(const Strip *strip, size_t x, size_t rows, int colours, Vector *columns) {
     for (size_t g = 0; g < GROUPS; g++) {
-        Vector square[LANES];
+        NAME(Raw) square[LANES];
 #pragma GCC unroll 16
         for (size_t r = 0; r < LANES; r++) {
             const size_t row = g * LANES + r < rows ? g * LANES + r : 0; /* a row that is not there repeats the first */
-            if (!colours) square[r] = *(const Vector *)(strip->floats + row * strip->stride + x);
-            else square[r] = NAME(luma)(strip->pixels + row * strip->stride + x * (size_t)colours, colours);
+            if (!colours) square[r] = (NAME(Raw))*(const Vector *)(strip->floats + row * strip->stride + x);
+            else square[r] = (NAME(Raw))NAME(luma)(strip->pixels + row * strip->stride + x * (size_t)colours, colours);
         }
         NAME(transpose)((void *)square);
 #pragma GCC unroll 16
-        for (size_t r = 0; r < LANES; r++) columns[GROUPS * r + g] = square[r];
+        for (size_t r = 0; r < LANES; r++) columns[GROUPS * r + g] = (Vector)square[r];
     }
 }
 
@@ -60,12 +60,12 @@ TARGET static void NAME(stand_up_rest)(const Strip *strip, size_t x, size_t widt
 TARGET ALWAYS void NAME(lay_down)(const Work *work, const Vector *sums, size_t rows, float *const *out, size_t x) {
     const Vector count = *(const Vector *)(work->counts + x), reciprocal = *(const Vector *)(work->reciprocals + x);
     for (size_t g = 0; g < GROUPS; g++) {
-        Vector square[LANES];
+        NAME(Raw) square[LANES];
 #pragma GCC unroll 16
-        for (size_t r = 0; r < LANES; r++) square[r] = sums[GROUPS * r + g];
+        for (size_t r = 0; r < LANES; r++) square[r] = (NAME(Raw))sums[GROUPS * r + g];
         NAME(transpose)((void *)square);
         for (size_t r = 0; r < LANES && g * LANES + r < rows; r++)
-            *(Vector *)(out[g * LANES + r] + x) = NAME(over)(square[r], count, reciprocal);
+            *(Vector *)(out[g * LANES + r] + x) = NAME(over)((Vector)square[r], count, reciprocal);
     }
 }
 
@@ -148,12 +148,12 @@ TARGET static void NAME(narrow_strip)(const Work *work, size_t top, size_t rows)
     NAME(along)(work, &strip, rows, 0, NULL, chosen);
     for (size_t j = 0; j < SIDE; j += LANES)
         for (size_t g = 0; g < GROUPS; g++) {
-            Vector square[LANES];
+            NAME(Raw) square[LANES];
 #pragma GCC unroll 16
-            for (size_t r = 0; r < LANES; r++) square[r] = chosen[GROUPS * (j + r) + g];
+            for (size_t r = 0; r < LANES; r++) square[r] = (NAME(Raw))chosen[GROUPS * (j + r) + g];
             NAME(transpose)((void *)square);
             for (size_t r = 0; r < LANES && g * LANES + r < rows; r++)
-                *(Vector *)(work->narrow + (top + g * LANES + r) % work->ring_rows * SIDE + j) = square[r];
+                *(Vector *)(work->narrow + (top + g * LANES + r) % work->ring_rows * SIDE + j) = (Vector)square[r];
         }
 }
 

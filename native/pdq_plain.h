@@ -10,10 +10,10 @@ typedef int32_t FourOrder __attribute__((vector_size(16)));
 ALWAYS void transpose_plain(Four *square) {
     for (int round = 0; round < 2; round++) {
         const Four a = square[0], b = square[1], c = square[2], d = square[3];
-        square[0] = __builtin_shuffle(a, c, (FourOrder){0, 4, 1, 5});
-        square[1] = __builtin_shuffle(a, c, (FourOrder){2, 6, 3, 7});
-        square[2] = __builtin_shuffle(b, d, (FourOrder){0, 4, 1, 5});
-        square[3] = __builtin_shuffle(b, d, (FourOrder){2, 6, 3, 7});
+        square[0] = DEAL(FourOrder, a, c, 0, 4, 1, 5);
+        square[1] = DEAL(FourOrder, a, c, 2, 6, 3, 7);
+        square[2] = DEAL(FourOrder, b, d, 0, 4, 1, 5);
+        square[3] = DEAL(FourOrder, b, d, 2, 6, 3, 7);
     }
 }
 

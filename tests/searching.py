@@ -86,7 +86,9 @@ def looked_up(values: RowBatch, rows: I64, *, at_once: int = 2) -> list[RowBatch
 def answer(part: Part, values: Sequence[Borne], limit: int) -> expand.ShardBearers:
     found = expand.find_bearers(part.joins, values, KEY, limit=limit)
     rows = expand.candidates(found, limit)
-    bearers = expand.confirm(looked_up(part.values, rows), rows, values, found, shard_id=part.name, limit=limit)
+    bearers = expand.confirm(
+        expand.looked_up(looked_up(part.values, rows), rows), values, found, shard_id=part.name, limit=limit
+    )
     return expand.ShardBearers(found.counts, bearers)
 
 

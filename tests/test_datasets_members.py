@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.datasets.members import BLOCK, MAX_EXTENSION_BYTES, Member, MemberKind, members
+from vetset.datasets.members import BLOCK, MAX_EXTENSION_BYTES, Member, MemberKind, members, members_of
+
+pytestmark = pytest.mark.usefixtures("either_kernels")
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 
@@ -198,3 +200,36 @@ def test_any_damage_leaves_every_byte_in_one_place(data: st.DataObject) -> None:
     found = walked(bytes(tar))
     assert all(0 <= item.start <= item.data <= item.data + item.size_bytes <= len(tar) for item in found)
     assert all(one.stop <= other.start for one, other in itertools.pairwise(found))
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_the_native_walk_is_the_defined_one(data: st.DataObject) -> None:
+    parts = st.sampled_from(
+        [*SPECIAL.values(), extension(b"x", b"11 path=aa\n"), extension(b"g", b"11 path=bb\n"), bytes(512)]
+    )
+    tar = bytearray(b"".join(data.draw(st.lists(parts, max_size=4))))
+    tar += tar_of(
+        [("a.jpg", b"a" * 600), ("x" * 150, b"b"), ("c.json", b"{}")], data.draw(st.sampled_from(FORMATS[1:]))
+    )
+    for _ in range(data.draw(st.integers(0, 6))):
+        tar[data.draw(st.integers(0, len(tar) - 1))] = data.draw(st.integers(0, 255))
+    view = memoryview(bytes(tar[: data.draw(st.integers(0, len(tar)))]))
+    assert list(members(view)) == list(members_of(view))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_native_walk_agrees_on_every_damaged_header_byte(kind: int) -> None:
+    """Each byte of a header and of an extension, with its sum made right again, so that the fields are what is read."""
+    whole = bytearray(extension(b"x", b"20 size=3\n11 path=aa\n"[10:]) + tar_of([("a" * 40 + ".jpg", b"abc")], kind))
+    for at in range(min(len(whole), 5 * BLOCK)):
+        for value in (0, 32, 48, 55, 0x80, 0xFF):
+            tar = bytearray(whole)
+            tar[at] = value
+            for start in range(0, len(tar) - BLOCK + 1, BLOCK):
+                header = tar[start : start + BLOCK]
+                if at // BLOCK * BLOCK == start and not 148 <= at % BLOCK < 156 and header[257:262] == b"ustar":
+                    header[148:156] = b" " * 8
+                    tar[start + 148 : start + 156] = f"{sum(header):06o}\0 ".encode()
+            view = memoryview(bytes(tar))
+            assert list(members(view)) == list(members_of(view)), (at, value)

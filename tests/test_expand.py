@@ -198,7 +198,9 @@ def test_a_row_that_only_shares_a_keyed_hash_is_no_bearer(monkeypatch: pytest.Mo
     found = expand.find_bearers(part.joins, asked, KEY, limit=10)
     assert found.counts == [4, 4, 4]
     rows = expand.candidates(found, 10)
-    hits = expand.confirm(looked_up(part.values, rows), rows, asked, found, shard_id="part-0", limit=10)
+    hits = expand.confirm(
+        expand.looked_up(looked_up(part.values, rows), rows), asked, found, shard_id="part-0", limit=10
+    )
     assert [(hit.row, hit.noted["because"]) for hit in hits] == [(0, [0]), (3, [0]), (4, [1])]
     assert found.counts == [2, 1, 0]
 
@@ -208,7 +210,8 @@ def test_a_confirmed_bearer_carries_its_address_and_all_its_reasons() -> None:
     part = part_of("part-3", [Row({"url": b"a", "md5": digest.hex().encode()})], URL_AND_MD5)
     asked = [Borne(Column.MD5, Sealed(digest)), borne(b"b"), borne(b"a")]
     found = expand.find_bearers(part.joins, asked, KEY, limit=1)
-    (hit,) = expand.confirm(looked_up(part.values, numbers(0)), numbers(0), asked, found, shard_id="part-3", limit=1)
+    addresses = expand.looked_up(looked_up(part.values, numbers(0)), numbers(0))
+    (hit,) = expand.confirm(addresses, asked, found, shard_id="part-3", limit=1)
     assert (hit.shard_id, hit.row, hit.outcome, hit.noted["because"]) == ("part-3", 0, ScreenOutcome.EXPANDED, [0, 2])
     assert hit.address.unseal().url == b"a"
 
@@ -220,7 +223,7 @@ def test_a_lookup_that_gives_other_rows_than_asked_is_an_error_and_not_a_miss(gi
     found = expand.find_bearers(part.joins, asked, KEY, limit=5)
     batches = looked_up(part.values, numbers(*given))
     with pytest.raises(ShardError) as error:
-        expand.confirm(batches, expand.candidates(found, 5), asked, found, shard_id="part-0", limit=5)
+        expand.looked_up(batches, expand.candidates(found, 5))
     assert error.value.trouble == Trouble.COUNTS_DISAGREE
 
 
@@ -280,7 +283,9 @@ def test_nothing_shown_of_a_search_holds_a_value() -> None:
     asked = [borne for _, borne in closure.ordered()]
     found = expand.find_bearers(part.joins, asked, KEY, limit=5)
     rows = expand.candidates(found, 5)
-    hits = expand.confirm(looked_up(part.values, rows), rows, asked, found, shard_id="part-0", limit=5)
+    hits = expand.confirm(
+        expand.looked_up(looked_up(part.values, rows), rows), asked, found, shard_id="part-0", limit=5
+    )
     final = expand.expand(part.joins, hit_rows=numbers(0), bearers=hits, held=asked, key=KEY)
     for thing in (closure, asked, found, hits, expand.ShardBearers(found.counts, hits), final, part.joins):
         assert CANARY.decode() not in repr(thing) + str(thing)

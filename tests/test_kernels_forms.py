@@ -213,9 +213,10 @@ def test_the_quick_way_asks_the_definition_for_nothing_it_can_tell_itself(
         return b"made"
 
     monkeypatch.setitem(url.FORM_OF, form, noting)
-    values = [QUICKLY[0], b"HTTP://A/", None, QUICKLY[1]]
+    odd = "http://a/é".encode()
+    values = [QUICKLY[0], odd, None, QUICKLY[1]]
     made: Any = kernels.url_values(sealed(url=values), form).unseal().to_pylist()
-    assert asked == [b"HTTP://A/"]
+    assert asked == [odd]
     assert made[1] == b"made"
     assert made[2] is None
 

@@ -284,7 +284,12 @@ def test_a_section_of_few_facts_stays_whole() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_do_nothing(name: str) -> None:
-    facts = {"resize_modes": {name: 7}, "oddities": {name: 8}, "libraries": {name: name}, "radius_bits": {name: 9}}
+    facts: dict[str, Any] = {
+        "resize_modes": {name: 7},
+        "oddities": {name: 8},
+        "libraries": {name: name},
+        "radius_bits": {name: 9},
+    }
     reader = read(pictures_run(30, **facts, sandbox_level=name, variant=name))
     check_self_contained(reader)
     shown = " ".join(printable(name).replace("_", " ").split())

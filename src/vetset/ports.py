@@ -69,6 +69,10 @@ class Dataset(Protocol):
         """
         ...
 
+    def oddities(self, shard: Shard) -> Mapping[str, int]:
+        """What the shard holds beside rows, by kind: links, devices, repeated names, what is cut off or damaged."""
+        ...
+
     def write_without(self, shard: Shard, removed: npt.NDArray[np.int64], product: Products) -> int:
         """Writes every file of the shard less the removed rows (ascending, distinct, not empty); answers rows written.
 

@@ -93,6 +93,8 @@ def are_touched(old: Typed, lost: Extremes, order: Order | None) -> bool:
         return False
     lows = [value_of(old, place) for place in _LOW if place in old]
     highs = [value_of(old, place) for place in _HIGH if place in old]
+    if not all(isinstance(bound, bytes) for bound in (*lows, *highs)):
+        return True
     return any(_touches_low(bound, lost[0], order) for bound in lows) or any(
         _touches_high(bound, lost[1], order) for bound in highs
     )

@@ -81,6 +81,10 @@ class ByFormat:
         adapter = self._with_pictures.get(adapter_for(shard.path))
         return iter(()) if adapter is None else adapter.pictures(shard)
 
+    def oddities(self, shard: Shard) -> Mapping[str, int]:
+        adapter = self._of(shard)
+        return adapter.oddities(shard) if isinstance(adapter, Webdataset) else {}
+
     def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
         return self._of(shard).write_without(shard, removed, product)
 

@@ -26,8 +26,8 @@ from vetset.kernels.encoding import I64, U32, NotEncoded, hybrid_encoded, hybrid
 MAX_PAGE_VALUES = 1 << 24
 _LENGTH_BYTES = 4
 _RUN, _LONGEST_VARINT = 0, 5
-#: With more stretches than one in so many values it is better to compress anew.
-_VALUES_PER_STRETCH = 8
+#: With more stretches than one in so many values it takes less to compress anew, and the page becomes smaller.
+VALUES_PER_STRETCH = 128
 
 
 class Data:
@@ -209,7 +209,7 @@ def put_together(page: Page, body: Body, form: Form, counts: Counts, cut: Cut) -
 
 def _folded(levels: bytes, body: Body, form: Form, counts: Counts, cut: Cut) -> tuple[Any, int]:
     """Levels and values that stay, compressed, and their size before that."""
-    is_sparse = cut.gone is not None and len(cut.gone) * _VALUES_PER_STRETCH <= counts.entries - counts.nulls
+    is_sparse = cut.gone is not None and len(cut.gone) * VALUES_PER_STRETCH <= counts.entries - counts.nulls
     if form.codec == "SNAPPY" and cut.gone is not None and is_sparse:
         gone = _with_levels(cut.gone, body.at)
         made = snappy.cut(body.folded, body.whole, levels, gone)

@@ -69,8 +69,8 @@ class _Arrow:
     def __init__(self, source: ParquetSource, removed: Rows) -> None:
         self._source = source
         self._removed = removed
-        self._schema, is_other = plain_schema(source)
-        self._options = options_of(source) | ({"store_schema": False} if is_other else {})
+        self._schema, self._told = plain_schema(source)
+        self._options = options_of(source) | ({} if self._told is None else {"store_schema": False})
 
     def _writer(self, target: Any) -> Any:
         with no_arrow_message():
@@ -95,6 +95,8 @@ class _Arrow:
             written += self._write(writer, number, first)
             first += group.rows
         with no_arrow_message():
+            if self._told is not None:
+                writer.add_key_value_metadata({_ARROW_SCHEMA: self._told})
             writer.close()
         return written
 
@@ -209,14 +211,14 @@ def _chosen(batch: Any, mask: npt.NDArray[np.bool_]) -> list[Any]:
         return [batch.slice(start, stop - start) for start, stop in neighbours(np.flatnonzero(mask))]
 
 
-def plain_schema(source: ParquetSource) -> tuple[Any, bool]:
-    """The schema with values instead of dictionaries, and whether it is another than the source's."""
+def plain_schema(source: ParquetSource) -> tuple[Any, bytes | None]:
+    """The schema with values instead of dictionaries, and, if it has become another, how the file tells its own."""
     with no_arrow_message():
         schema = pa.schema([_plain(field) for field in source.schema], source.schema.metadata)
         if schema.equals(source.schema):
-            return source.schema, False
-        told = (source.arrow.metadata.metadata or {})[_ARROW_SCHEMA]  # which alone can ask for dictionaries
-        return schema.with_metadata({**(schema.metadata or {}), _ARROW_SCHEMA: told}), True
+            return source.schema, None
+        told: bytes = source.arrow.metadata.metadata[_ARROW_SCHEMA]  # which alone can ask for dictionaries
+        return schema, told
 
 
 def _plain(field: Any) -> Any:
@@ -238,7 +240,8 @@ def _plain(field: Any) -> Any:
 
 def _is_old(footer: Typed) -> bool:
     """Written by a version of parquet-cpp (1.x) whose files readers treat otherwise, because of its errors."""
-    return bytes(value_of(footer, FileMetaData.CREATED_BY, b"")).startswith(b"parquet-cpp version")
+    writer = value_of(footer, FileMetaData.CREATED_BY)
+    return isinstance(writer, bytes) and writer.startswith(b"parquet-cpp version")
 
 
 def _physical(footer: Typed) -> list[Any]:

@@ -20,15 +20,14 @@ from typing import Any
 
 from vetset.datasets.bytesink import BufferedSink
 from vetset.datasets.location import readable
-from vetset.datasets.members import BLOCK, Member, MemberKind, members
+from vetset.datasets.members import BLOCK, Member, MemberKind, begins_as_picture, members
 from vetset.datasets.naming import PICTURE_ENDINGS
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink
 
 _PICTURE_ENDINGS = frozenset(ending.encode("ascii") for ending in PICTURE_ENDINGS)
-#: First bytes of the formats that are decoded here: a picture under another name is one all the same.
-PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 MAX_JSON_BYTES = 1024 * 1024
+_WITH_BYTES = (MemberKind.FILE, MemberKind.TRUNCATED)
 _COPY_BYTES = 4 * 1024 * 1024
 
 
@@ -51,10 +50,9 @@ class Archive:
 
     def pictures(self, sample: Sample) -> Iterator[memoryview]:
         """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
-        for member in sample.members:
-            body = self.view[member.data : member.data + member.size_bytes]
-            if member.kind in {MemberKind.FILE, MemberKind.TRUNCATED} and is_picture(member.name, body):
-                yield body
+        for name, kind, _, data, size_bytes, _, begins in sample.members:
+            if (begins or ending(name) in _PICTURE_ENDINGS) and kind in _WITH_BYTES:
+                yield self.view[data : data + size_bytes]
 
     def json_of(self, sample: Sample) -> Mapping[str, Any]:
         """What the sample's `.json` member records; nothing where there is none, or it is no object."""
@@ -77,21 +75,19 @@ class Archive:
 
 def key_of(name: bytes) -> bytes:
     """The key of a member: its folder and its name up to the first dot; the whole name where that is nothing."""
-    folder, slash, last = name.rpartition(b"/")
-    stem = last.partition(b".")[0]
-    return folder + slash + stem if stem else name
+    last = name.rfind(b"/") + 1
+    dot = name.find(b".", last)
+    return name[:dot] if dot > last else name
 
 
 def ending(name: bytes) -> bytes:
     """What follows the last dot, in lower case."""
-    return name.rpartition(b"/")[2].rpartition(b".")[2].lower()
+    return name[max(name.rfind(b"."), name.rfind(b"/")) + 1 :].lower()
 
 
 def is_picture(name: bytes, body: memoryview) -> bool:
-    head = bytes(body[:12])
-    return (
-        ending(name) in _PICTURE_ENDINGS or head.startswith(PICTURE_MAGIC) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
-    )
+    """A picture by its name or by its first bytes."""
+    return ending(name) in _PICTURE_ENDINGS or begins_as_picture(body)
 
 
 def object_of(text: bytes) -> Mapping[str, Any]:
@@ -131,20 +127,28 @@ def _let_go(view: memoryview, mapped: mmap.mmap) -> None:
 def archive_of(view: memoryview) -> Archive:
     """The samples of a tar. Raises ShardError where not even the first header can be read."""
     archive = Archive(view)
+    samples, files = archive.samples, 0
     names: set[bytes] = set()
     for member in members(view):
-        if member.kind is MemberKind.DAMAGED and member.start == 0:
-            raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
-        if member.kind is not MemberKind.FILE:
-            archive.oddities[member.kind.value] += 1
-        if member.kind is MemberKind.DAMAGED:
-            return archive
+        name, kind = member.name, member.kind
+        if kind is not MemberKind.FILE:
+            archive.oddities[kind.value] += 1
+            if kind is MemberKind.DAMAGED:
+                break
+            archive.end = member.stop
+            if kind is MemberKind.GLOBAL_HEADER:
+                continue
         archive.end = member.stop
-        if member.kind is MemberKind.GLOBAL_HEADER:
-            continue
-        archive.oddities["repeated_name"] += member.name in names
-        names.add(member.name)
-        archive.samples.setdefault(key_of(member.name), Sample(key_of(member.name))).members.append(member)
+        names.add(name)
+        files += 1
+        key = key_of(name)
+        if key in samples:
+            samples[key].members.append(member)
+        else:
+            samples[key] = Sample(key, [member])
+    archive.oddities["repeated_name"] += files - len(names)
+    if not archive.end and archive.oddities[MemberKind.DAMAGED.value]:
+        raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
     return archive
 
 

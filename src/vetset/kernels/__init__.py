@@ -10,6 +10,7 @@ and positions, or is sealed again. Native versions, where present, replace the c
 from vetset.kernels.bearing import (
     addresses,
     bearable_value,
+    bears,
     borne_by,
     case_id_of,
     entry_name_of,
@@ -17,6 +18,7 @@ from vetset.kernels.bearing import (
     keyed_hash,
     keyed_hash_of,
     keyed_hashes,
+    meetings,
     name_of,
     same_value,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "above",
     "addresses",
     "bearable_value",
+    "bears",
     "blank_rows",
     "borne_by",
     "case_id_of",
@@ -97,6 +100,7 @@ __all__ = [
     "listed_key",
     "listed_keys",
     "luma_of",
+    "meetings",
     "name_of",
     "near",
     "on_hosts",

@@ -17,6 +17,7 @@ from vetset.kernels.digest import EMPTY_DIGESTS, Digests, hex_digest_of, recorde
 from vetset.records import DIGEST_COLUMNS, WIDTH_BYTES, Address, Borne, Column, Hit, Match, Sealed, SealedBatch, Signal
 
 U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
 
 def keyed_hash_of(value: bytes, key: bytes) -> int:
@@ -101,9 +102,34 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
     row = address.unseal()
     found = [Borne(Column.URL, Sealed(row.url))] if row.url else []
     for column, signal in DIGEST_COLUMNS.items():
-        known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
-        found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
+        if signal in row.digests or signal in row.computed:
+            known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
+            found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
     return found
+
+
+def bears(address: Sealed[Address], borne: Borne) -> bool:
+    """Whether a row records a value, byte for byte."""
+    row = address.unseal()
+    recorded = row.url if borne.column is Column.URL else row.digests.get(DIGEST_COLUMNS[borne.column])
+    return recorded == borne.value.unseal()
+
+
+def meetings(records: npt.NDArray[np.void], column: Column, ranked: U64) -> tuple[I64, I64]:
+    """Where the keyed hashes of a column meet some ascending ones: (rows, first place of its hash among those), by row.
+
+    0 stands for an absent value and meets nothing.
+    """
+    hashes = records[column.value]
+    if not len(hashes) or not len(ranked):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if native.LIB is not None:
+        at = hashes.__array_interface__["data"][0] - records.__array_interface__["data"][0]
+        met = np.frombuffer(native.LIB.meetings(records.view(np.uint8), records.itemsize, at, ranked), np.int64)
+        return met[0::2], met[1::2]
+    place = np.minimum(np.searchsorted(ranked, hashes), len(ranked) - 1)
+    rows = np.flatnonzero((ranked[place] == hashes) & (hashes != 0))
+    return rows, place[rows]
 
 
 def hit_at(hit: Hit, address: Sealed[Address]) -> Hit:

@@ -157,7 +157,7 @@ def digests_of(
     """
     array = values.unseal()
     present = array.is_valid().to_numpy(zero_copy_only=False)
-    if native.LIB is not None and algorithm in _NATIVE and len(array):
+    if native.LIB is not None and len(array):
         return Digests(_quickly(native.LIB, array, algorithm, width_bytes, present, known), present)
     if known is None:
         return Digests(_spread(_made(array.drop_null(), algorithm, width_bytes), present), present)
@@ -166,10 +166,6 @@ def digests_of(
     data = np.where(same[:, None], known[1].data, np.uint8(0))
     data[fresh] = _made(array.filter(pa.array(fresh)), algorithm, width_bytes)
     return Digests(data, present)
-
-
-#: Digests that the native module makes; the rest is as quick by the standard library.
-_NATIVE = frozenset({"md5", "sha256"})
 
 
 def _quickly(
@@ -191,6 +187,9 @@ def _quickly(
     return data
 
 
+_LEAST_BODIES = 8
+
+
 def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U8]:
     """(bodies, width_bytes) md5, sha1 and sha256 of each."""
     return {signal: _of_bodies(bodies, signal) for signal in DIGEST_COLUMNS.values()}
@@ -198,11 +197,13 @@ def digests_of_bodies(bodies: Sequence[bytes | memoryview]) -> Mapping[Signal, U
 
 def _of_bodies(bodies: Sequence[bytes | memoryview], signal: Signal) -> U8:
     digests = np.empty((len(bodies), WIDTH_BYTES[signal]), np.uint8)
-    if native.LIB is not None and signal is Signal.MD5:  # one body's sha is as quick by the standard library
+    # md5 has as many lanes as it has instructions for: of few bodies most would be idle.
+    if native.LIB is not None and (signal is not Signal.MD5 or len(bodies) >= _LEAST_BODIES):
         native.LIB.body_digests(signal.value, bodies, digests)
         return digests
     for place, body in enumerate(bodies):
-        digests[place] = np.frombuffer(_QUICK_DIGEST[signal.value](body).digest(), np.uint8)
+        made = hashlib.new(signal.value, body, usedforsecurity=False)
+        digests[place] = np.frombuffer(made.digest(), np.uint8)
     return digests
 
 

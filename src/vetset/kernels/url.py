@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import ada_url
@@ -77,13 +78,19 @@ def url_values(batch: SealedBatch, form: UrlForm) -> Sealed[Any]:
     """The URL column under a form, as a large_binary array; null where the value is null or has no such form."""
     urls = batch.unseal().column(Column.URL.value)
     if form is UrlForm.RAW:
-        return Sealed(pc.if_else(pc.equal(pc.binary_length(urls), 0), None, urls))
-    settled = _settled(urls)
-    quick = urls if form is UrlForm.WHATWG else _quick_tx(urls, settled)
-    if pc.all(settled).as_py() is not False:
-        return Sealed(quick)
-    others = [FORM_OF[form](value) for value in urls.filter(pc.invert(settled)).to_pylist()]
-    return Sealed(pc.replace_with_mask(quick, pc.invert(settled), pa.array(others, pa.large_binary())))
+        blank = pc.equal(pc.binary_length(urls), 0)
+        return Sealed(pc.if_else(blank, None, urls) if pc.any(blank).as_py() else urls)
+    if native.LIB is not None and len(urls):
+        return Sealed(_quick_form(native.LIB, urls, form))
+    settled = pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)  # a null is as settled as can be
+    quick = urls if form is UrlForm.WHATWG else _without_scheme(_lower(urls))
+    return Sealed(_with_others(quick, urls, pc.invert(settled), form))
+
+
+def _with_others(quick: Any, urls: Any, others: Any, form: UrlForm) -> Any:
+    """The quick array with what the definition makes of the other values."""
+    made = [FORM_OF[form](value) for value in urls.filter(others).to_pylist()]
+    return pc.replace_with_mask(quick, others, pa.array(made, pa.large_binary()))
 
 
 # Most addresses by far are in normal form already. This tells the simplest of them, so that they need no parser: the
@@ -98,29 +105,36 @@ _SEGMENT = f"/(?:[{_START}][{_START}.%]*)?"
 _SETTLED = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:{_SEGMENT})+(?:\?[{_START}.%/?]+)?\z"
 
 
-def _settled(urls: Any) -> Any:
-    """Whether each address is in normal form already; a null is as settled as can be."""
-    if native.LIB is None or not len(urls):
-        return pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)
-    _, offsets, values = urls.buffers()
-    settled = np.zeros(len(urls), np.bool_)
-    native.LIB.settled(offsets, values or b"", urls.offset, settled)
-    if urls.null_count:
-        settled |= urls.is_null().to_numpy(zero_copy_only=False)
-    return pa.array(settled)
+# What native/url.c says of an address, and what it makes of one.
+_OTHER, _SETTLED_ALREADY = 0, 1
+_LEFT = 2
 
 
-def _quick_tx(urls: Any, settled: Any) -> Any:
-    """The form `tx` of settled addresses; of others whatever comes out."""
-    if native.LIB is None or not len(urls):
-        return _without_scheme(_lower(urls))
+def _quick_form(lib: ModuleType, urls: Any, form: UrlForm) -> Any:
+    """A form made natively; what is left to the definition is not of the language above, or not ASCII."""
     _, offsets, values = urls.buffers()
-    ends = np.zeros(len(urls) + 1, np.int64)
-    data = np.empty(len(values) if values else 0, np.uint8)
-    mask = settled.to_numpy(zero_copy_only=False)
-    used = native.LIB.tx(offsets, values or b"", urls.offset, mask, ends, data)
-    made = pa.Array.from_buffers(urls.type, len(urls), [None, pa.py_buffer(ends), pa.py_buffer(data[:used])])
-    return pc.if_else(urls.is_valid(), made, pa.scalar(None, urls.type)) if urls.null_count else made
+    here = urls.is_valid().to_numpy(zero_copy_only=False)
+    marks, values = here.astype(np.uint8), values or b""
+    if form is UrlForm.WHATWG:
+        lib.settled(offsets, values, urls.offset, marks)
+        marks[~here] = _OTHER
+        if (marks[here] == _SETTLED_ALREADY).all():
+            return urls
+    ends, data = np.empty(len(urls) + 1, np.int64), np.empty(_bytes_of(urls, offsets), np.uint8)
+    left = here & (marks == _OTHER)  # by what `settled` said
+    used = (lib.tx if form is UrlForm.TX else lib.whatwg)(offsets, values, urls.offset, marks, ends, data)
+    if form is UrlForm.TX:
+        left = marks == _LEFT
+    made = np.packbits((marks != 0) & ~left, bitorder="little")
+    buffers = [pa.py_buffer(made), pa.py_buffer(ends), pa.py_buffer(data[:used])]
+    quick = pa.Array.from_buffers(urls.type, len(urls), buffers)
+    return _with_others(quick, urls, pa.array(left), form) if left.any() else quick
+
+
+def _bytes_of(urls: Any, offsets: Any) -> int:
+    """How many bytes the values of an array take."""
+    ends = np.frombuffer(offsets, np.int64)[urls.offset : urls.offset + len(urls) + 1]
+    return int(ends[-1] - ends[0])
 
 
 def _lower(urls: Any) -> Any:

@@ -177,11 +177,11 @@ class Account:
 
     def _noisy(self) -> tuple[NoisyEntry, ...]:
         """Entries that met more rows than may spread; rows held because of one count too."""
-        limit, sums = self.audit.settings.spread_limit, _Sums()
+        limit, key, rows_met = self.audit.settings.spread_limit, self.audit.keys.case_key, Counter[str]()
         for shard in self.shards:
             for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
-                sums.add(hit, self.audit.keys.case_key)
-        entries = sorted(sums.by_entry.items(), key=lambda item: (-item[1], item[0]))
+                rows_met.update({kernels.entry_name_of(match, key) for match in hit.matches})
+        entries = sorted(rows_met.items(), key=lambda item: (-item[1], item[0]))
         return tuple(NoisyEntry(name, rows) for name, rows in entries if rows > limit)
 
     def _cleaned(self) -> Mapping[CleanOutcome, int] | None:
@@ -212,7 +212,7 @@ class Account:
         """What came of the pictures, where any were looked into."""
         if not self.audit.looks_into_pictures:
             return None
-        counts: dict[str, Counter[str]] = {"outcome": Counter(), "match": Counter(), "resize_mode": Counter()}
+        counts: dict[str, Counter[str]] = {what: Counter() for what in ("outcome", "match", "resize_mode", "oddity")}
         for shard in self.shards:
             for line in self.audit.picture_lines(shard):
                 if line["what"] in counts:
@@ -227,6 +227,7 @@ class Account:
             radius_bits={item.name: settings.radius_of(item.name) for item in about.lists},
             quality_floor=settings.quality_floor,
             resize_modes=dict(counts["resize_mode"]),
+            oddities=dict(counts["oddity"]),
             libraries=about.libraries,
         )
 

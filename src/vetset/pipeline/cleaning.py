@@ -12,13 +12,27 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Product, ProductStream, Sink
-from vetset.pipeline.room import I64, Made, Room, balance, digest_of_files, held_rows, matches, needed, rows_of
+from vetset.ledger import Product, ProductStream, Sink, pieces_of
+from vetset.pipeline.room import (
+    I64,
+    Made,
+    Room,
+    balance,
+    digest_of_all,
+    digest_of_files,
+    distinct,
+    held_rows,
+    matches,
+    needed,
+    rows_of,
+)
 from vetset.records import Shard, Task
 from vetset.stages import clean, screen
 
 #: The name under which a manifest of `clean` names the shard's file in the cleaned dataset.
 CLEANED = "cleaned"
+
+_MOST_OPEN = 16  # files of a shard that are written side by side
 
 
 def clean_shard(room: Room, task: Task) -> Made:
@@ -31,21 +45,24 @@ def clean_shard(room: Room, task: Task) -> Made:
         screened.rows, **_removals(room, task), settings=clean.CleanSettings(room.settings.remove_held)
     )
     balance(result.tally, screened.rows)
-    if digest_of_files(room, shard) != screened.materials["source"]:
-        raise ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
-    products = _write_cleaned(room, cleaned, shard, result.onward)
+    if not len(result.onward):
+        products = _copied(room, cleaned, shard, screened.materials["source"])
+    elif digest_of_files(room, shard) == screened.materials["source"]:
+        products = _write_cleaned(room, cleaned, shard, result.onward)
+    else:
+        raise _changed()
     digest = room.vault.seal_hits("clean", shard, (), result.tally)
     room.ledger.note("clean", shard.id, {"vault": digest})
     return Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, products)
 
 
 def _removals(room: Room, task: Task) -> dict[str, I64]:
-    found = rows_of(room.vault.hits("screen", task.shard))
+    found = distinct(room.vault.rows("screen", task.shard))
     held = np.zeros(0, np.int64)
     if task.basis == "expand":
         held = held_rows(room.vault, task.shard)
         near = np.setdiff1d(rows_of(matches(room, task.shard)), held)
-        found = np.union1d(found, rows_of(room.vault.hits("expand", task.shard)))
+        found = np.union1d(found, distinct(room.vault.rows("expand", task.shard)))
         found = np.union1d(found, near).astype(np.int64)
     return {"found": found, "held": held, "by_policy": _policy_rows(room, task.shard)}
 
@@ -61,10 +78,29 @@ def _policy_rows(room: Room, shard: Shard) -> I64:
     return np.concatenate(pieces)
 
 
+def _changed() -> ShardError:
+    return ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
+
+
+def _copied(room: Room, cleaned: Sink, shard: Shard, source: str) -> dict[str, Product]:
+    """Every file of the shard as it is, read once: it becomes a product only if it is what was screened."""
+    names = room.dataset.files(shard)
+    if len(names) > _MOST_OPEN:
+        if digest_of_files(room, shard) != source:
+            raise _changed()
+        return _named(cleaned.copy(name, room.root / name) for name in names)
+    with contextlib.ExitStack() as open_products:
+        streams = [open_products.enter_context(cleaned.product(name)) for name in names]
+        for name, stream in zip(names, streams, strict=True):
+            for piece in pieces_of(room.root / name):
+                stream.write(piece)
+        if digest_of_all(names, [stream.product.sha256 for stream in streams]) != source:
+            raise _changed()
+    return _named(stream.product for stream in streams)
+
+
 def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dict[str, Product]:
-    """Every file of the shard: as it is, or less what belongs to the rows removed."""
-    if not len(removed):
-        return _named(cleaned.copy(name, room.root / name) for name in room.dataset.files(shard))
+    """Every file of the shard less what belongs to the rows removed."""
     written: list[ProductStream] = []
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ rows were compared by their picture is noted beside the joins, and says nothing 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,6 +51,8 @@ class Pictures:
     match: Tally = field(default_factory=Tally)
     comparisons: Counter[Comparison] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    oddities: Counter[str] = field(default_factory=Counter)
+    too_plain: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,6 +73,7 @@ def match_pictures(looking: Looking, shard: Shard, rows: int) -> tuple[Pictures,
     for batch in looking.dataset.pictures(shard):
         for hit in _matched(looking, batch, shard, result):
             found.setdefault(hit.row, []).append(hit)
+    result.oddities.update(looking.dataset.oddities(shard))
     hits = [merged(found[row]) for row in sorted(found)]
     return result, list(_with_addresses(hits, looking.dataset, shard))
 
@@ -87,6 +90,7 @@ def _matched(looking: Looking, batch: Sequence[Picture], shard: Shard, result: P
     result.match.update(matched.tally)
     result.comparisons.update(matched.onward.compared)
     result.modes.update(picture.stored.mode.value if picture.stored.mode else "unknown" for picture in batch)
+    result.too_plain += matched.onward.too_plain
     result.compared[matched.onward.assessed] = 1
     return matched.onward.hits
 
@@ -117,7 +121,7 @@ def _with_addresses(hits: Sequence[Hit], dataset: Dataset, shard: Shard) -> Iter
 
 SCHEMA = pa.schema(
     [
-        ("what", pa.string()),  # compared, outcome, match, resize_mode
+        ("what", pa.string()),  # compared, outcome, match, resize_mode, oddity
         ("name", pa.string()),
         ("list", pa.string()),
         ("signal", pa.string()),
@@ -127,7 +131,7 @@ SCHEMA = pa.schema(
 
 
 def table_of(result: Pictures) -> pa.Table:
-    """Pictures compared by kind x list, pictures by outcome of fingerprint, too plain ones, and by resize mode."""
+    """Pictures compared by kind x list, by outcome, too plain ones, by resize mode; oddities of the shard."""
     lines = [
         {
             "what": "compared",
@@ -138,17 +142,21 @@ def table_of(result: Pictures) -> pa.Table:
         }
         for what, count in sorted(result.comparisons.items(), key=lambda item: (item[0].column, item[0].list_name))
     ]
-    facts = (("outcome", result.fingerprint), ("match", _in_clear(result.match)), ("resize_mode", result.modes))
+    facts: tuple[tuple[str, Mapping[str, int]], ...] = (
+        ("outcome", result.fingerprint),
+        ("match", _in_clear(result)),
+        ("resize_mode", result.modes),
+        ("oddity", result.oddities),
+    )
     lines.extend(
         {"what": what, "name": name, "pictures": counts[name]} for what, counts in facts for name in sorted(counts)
     )
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-def _in_clear(tally: Tally) -> Tally:
-    """Of match, only what says nothing about hits."""
-    plain = MatchOutcome.TOO_PLAIN.value
-    return Tally({plain: tally[plain]} if tally[plain] else {})
+def _in_clear(result: Pictures) -> dict[str, int]:
+    """Of match, only what says nothing about hits: not the outcomes, of which any tells of the others."""
+    return {MatchOutcome.TOO_PLAIN.value: result.too_plain} if result.too_plain else {}
 
 
 def shown(result: Pictures) -> dict[str, int]:

@@ -95,7 +95,11 @@ def balance(tally: Tally, rows: int) -> None:
 def digest_of_files(room: Room, shard: Shard) -> str:
     """SHA-256 in hex of a shard's file, or where it is several files, over a line of digest and name for each."""
     names = room.dataset.files(shard)
-    digests = [digest_of_file(room.root / name) for name in names]
+    return digest_of_all(names, [digest_of_file(room.root / name) for name in names])
+
+
+def digest_of_all(names: Sequence[str], digests: Sequence[str]) -> str:
+    """The digest of a shard's files from those of each."""
     if len(names) == 1:
         return digests[0]
     lines = "".join(f"{digest} {name}\n" for digest, name in zip(digests, names, strict=True))
@@ -117,7 +121,12 @@ def matches(room: Room, shard: Shard) -> Iterable[Hit]:
 
 
 def rows_of(hits: Iterable[Hit]) -> I64:
-    return np.array(sorted({hit.row for hit in hits}), np.int64)
+    return distinct(hit.row for hit in hits)
+
+
+def distinct(rows: Iterable[int]) -> I64:
+    """Rows ascending, each once."""
+    return np.array(sorted(set(rows)), np.int64)
 
 
 def held_rows(vault: Vault, shard: Shard) -> I64:

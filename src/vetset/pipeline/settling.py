@@ -7,13 +7,14 @@ Rules: values come sealed from the vault and go sealed into it; in clear stand c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.pipeline.room import I64, Made, Room, balance, matches, needed, rows_of
-from vetset.records import Borne, Column, Hit, Reach, RowBatch, ScreenOutcome, Sealed, Shard, Task, merged
+from vetset.pipeline.room import I64, Made, Room, balance, distinct, matches, needed, rows_of
+from vetset.records import Address, Borne, Column, Hit, Reach, ScreenOutcome, Sealed, Shard, Task, merged
 from vetset.stages import expand, match
 
 
@@ -59,15 +60,26 @@ def _round(room: Room, task: Task) -> Made:
     joins, rows = _joins(room, shard)
     values = [borne_from(line) for line in room.vault.lines(task.step, "frontier")]
     found = expand.find_bearers(joins, values, room.keys.join_key, limit=limit)
-    wanted = expand.candidates(found, limit)
-    batches: Iterable[RowBatch] = ()
-    if len(wanted):
-        batches = room.dataset.lookup(shard, wanted, frozenset(expand.SPREADING))
-    bearers = expand.confirm(batches, wanted, values, found, shard_id=shard.id, limit=limit)
+    addresses = _addresses(room, task, expand.candidates(found, limit))
+    bearers = expand.confirm(addresses, values, found, shard_id=shard.id, limit=limit)
     counts = {str(number): count for number, count in enumerate(found.counts) if count}
     digest = room.vault.seal_hits(task.step, shard, bearers, counts)
     room.ledger.note(task.step, shard.id, {"vault": digest})
     return Made(rows, {}, {}, {})
+
+
+def _addresses(room: Room, task: Task, wanted: I64) -> dict[int, Sealed[Address]]:
+    """What the wanted rows record: out of the vault where screen or an earlier round found them, else read anew."""
+    if not len(wanted):
+        return {}
+    rows, known = frozenset(wanted.tolist()), {}
+    for step in ("screen", *(f"expand-{number}" for number in range(1, task.round))):
+        known.update(room.vault.addresses(step, task.shard, rows))
+    asked = np.array([row for row in wanted.tolist() if row not in known], np.int64)
+    if not len(asked):
+        return known
+    batches = room.dataset.lookup(task.shard, asked, frozenset(expand.SPREADING))
+    return known | expand.looked_up(batches, asked)
 
 
 def _settle(room: Room, task: Task) -> Made:
@@ -102,8 +114,8 @@ def _settle(room: Room, task: Task) -> Made:
 
 def _hit_rows(room: Room, shard: Shard) -> I64:
     """Rows hit by what they record or by the digest of their picture."""
-    found = [room.vault.hits("screen", shard), matches(room, shard)]
-    return rows_of(hit for hits in found for hit in hits if hit.outcome is ScreenOutcome.HIT)
+    pictures = (hit.row for hit in matches(room, shard) if hit.outcome is ScreenOutcome.HIT)
+    return distinct(chain(room.vault.rows("screen", shard, ScreenOutcome.HIT), pictures))
 
 
 def _near(room: Room, shard: Shard, noisy: frozenset[str]) -> tuple[I64, I64]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +22,13 @@ from vetset import kernels
 from vetset.errors import ShardError, Trouble
 from vetset.records import (
     DIGEST_COLUMNS,
+    Address,
     Borne,
     Column,
     Hit,
     RowBatch,
     ScreenOutcome,
+    Sealed,
     StageResult,
     Tally,
 )
@@ -155,33 +156,41 @@ def _meetings(joins: Joins, values: Sequence[Borne], key: bytes) -> Iterator[tup
 def _scan(joins: Joins, column: Column, hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, I64]]:
     order = np.argsort(hashes, kind="stable")
     ranked = hashes[order]
+    past = np.searchsorted(ranked, ranked, side="right").tolist()
     for first, chunk in joins.chunks():
-        borne = np.ascontiguousarray(chunk[column.value])
-        place = np.minimum(np.searchsorted(ranked, borne), len(ranked) - 1)
-        rows = np.flatnonzero((ranked[place] == borne) & (borne != 0))
-        for which in np.unique(place[rows]).tolist():
-            meeting = rows[place[rows] == which] + first
-            past = int(np.searchsorted(ranked, ranked[which], side="right"))
-            yield from ((number, meeting) for number in order[which:past].tolist())  # values may share a keyed hash
+        rows, places = kernels.meetings(chunk, column, ranked)
+        by_value = np.argsort(places, kind="stable")
+        starts = np.flatnonzero(np.diff(places[by_value], prepend=-1))
+        for meeting in np.split(by_value, starts[1:]) if len(rows) else ():
+            which = int(places[meeting[0]])
+            for number in order[which : past[which]].tolist():  # values may share a keyed hash
+                yield number, rows[meeting] + first
 
 
 def confirm(
-    batches: Iterable[RowBatch], rows: I64, values: Sequence[Borne], found: Bearers, *, shard_id: str, limit: int
+    addresses: Mapping[int, Sealed[Address]], values: Sequence[Borne], found: Bearers, *, shard_id: str, limit: int
 ) -> list[Hit]:
-    """Candidate rows looked up in full: a hit for each that truly bears a value, noting the numbers of the values.
+    """A hit for each candidate row that truly bears a value, by ascending row, noting the numbers of the values.
 
-    `batches` are the rows of `rows` in that order. A row that only shares a keyed hash is taken off the counts.
+    `addresses` holds what every candidate records. A row that only shares a keyed hash is taken off the counts.
     """
-    wanted = _values_by_row(found, limit)
     hits = []
-    for row, batch, place in _in_step(batches, rows):
-        because = [number for number in wanted[row] if _bears(batch, place, values[number])]
-        for number in set(wanted[row]) - set(because):
+    for row, numbers in sorted(_values_by_row(found, limit).items()):
+        address = addresses[row]
+        because = [number for number in numbers if kernels.bears(address, values[number])]
+        for number in set(numbers) - set(because):
             found.counts[number] -= 1
         if because:
-            address = next(kernels.addresses(batch.values, [place]))
             hits.append(Hit(shard_id, row, ScreenOutcome.EXPANDED, address, noted={"because": because}))
     return hits
+
+
+def looked_up(batches: Iterable[RowBatch], rows: I64) -> dict[int, Sealed[Address]]:
+    """What some rows record; `batches` are those rows in that order."""
+    found = [address for batch in batches for address in kernels.addresses(batch.values, range(batch.rows))]
+    if len(found) != len(rows):
+        raise ShardError(Trouble.COUNTS_DISAGREE, "the rows looked up are not the rows asked for")
+    return dict(zip(rows.tolist(), found, strict=True))
 
 
 def candidates(found: Bearers, limit: int) -> I64:
@@ -196,19 +205,6 @@ def _values_by_row(found: Bearers, limit: int) -> dict[int, list[int]]:
             for row in rows:
                 wanted.setdefault(row, []).append(number)
     return wanted
-
-
-def _in_step(batches: Iterable[RowBatch], rows: I64) -> Iterator[tuple[int, RowBatch, int]]:
-    places = ((batch, place) for batch in batches for place in range(batch.rows))
-    for row, at in zip_longest(rows.tolist(), places):
-        if row is None or at is None:
-            raise ShardError(Trouble.COUNTS_DISAGREE, "the rows looked up are not the rows asked for")
-        yield row, *at
-
-
-def _bears(batch: RowBatch, place: int, borne: Borne) -> bool:
-    value = kernels.bearable_value(batch.values, borne.column, place)
-    return value is not None and kernels.same_value(value, borne.value)
 
 
 # --- the closure over all shards ----------------------------------------------------------------------------------

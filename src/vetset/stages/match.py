@@ -71,11 +71,16 @@ class Comparison:
 
 @dataclass(slots=True, repr=False)
 class Matched:
-    """A batch after matching. `assessed` are the rows of pictures that were compared with any list."""
+    """A batch after matching. `assessed` are the rows of pictures that were compared with any list.
+
+    `too_plain` counts pictures that PDQ was not asked about, hits by digest too: the outcome of that name leaves those
+    out, and beside the count of pictures compared by PDQ it would tell how many they are.
+    """
 
     hits: list[Hit] = field(default_factory=list)
     compared: Counter[Comparison] = field(default_factory=Counter)
     not_compared: int = 0
+    too_plain: int = 0
     assessed: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -115,6 +120,7 @@ def match(
     result.hits = list(_hits(fingerprints, exact, near, shard_id))
     tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
     result.not_compared = count - tally.rows()
+    result.too_plain = sum(_is_plain(answer, settings.quality_floor) for answer in fingerprints.decoded)
     return StageResult(result, tally)
 
 
@@ -250,7 +256,7 @@ def _tally(
             outcome = MatchOutcome.HIT
         elif place in near:
             outcome = MatchOutcome.NEAR_HIT
-        elif _was_decoded(answer) and all(view.quality < quality_floor for view in answer.views):
+        elif _is_plain(answer, quality_floor):
             outcome = MatchOutcome.TOO_PLAIN
         elif compared[place]:
             outcome = MatchOutcome.CLEAR
@@ -258,6 +264,10 @@ def _tally(
             continue
         tally[outcome.value] += 1
     return tally
+
+
+def _is_plain(answer: Decoded, quality_floor: int) -> bool:
+    return _was_decoded(answer) and all(view.quality < quality_floor for view in answer.views)
 
 
 def _was_decoded(answer: Decoded) -> bool:

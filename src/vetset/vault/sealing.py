@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Sink
-from vetset.records import Hit, Shard
+from vetset.records import Address, Hit, ScreenOutcome, Sealed, Shard
 from vetset.vault import age
 from vetset.vault.keys import RunKeys, opens
 from vetset.vault.ladder import PAD_OVERHEAD_BYTES, padded, unpadded
-from vetset.vault.spelling import hit_from, json_line, line_of, read, spelled
+from vetset.vault.spelling import address_from, hit_from, json_line, line_of, read, spelled
 
 PART_BYTES = 32 * 1024 * 1024
 Answer = TypeVar("Answer")
+#: What reading a damaged line raises.
+_FLAWS = (KeyError, TypeError, ValueError, AttributeError)
+_decoded = json.JSONDecoder().decode
 
 
 class Vault:
@@ -68,7 +71,26 @@ class Vault:
     def hits(self, step: str, shard: Shard) -> Iterator[Hit]:
         """The hits of a shard's step, in order, addresses and keys sealed. Raises as `lines` does."""
         for tree in self._trees(step, shard.id):
-            yield self._checked(partial(hit_from, tree, shard.id), step, shard.id)
+            try:
+                hit = hit_from(tree, shard.id)
+            except _FLAWS:
+                raise _damaged(_file_name(step, shard.id, 1)) from None
+            yield hit
+
+    def rows(self, step: str, shard: Shard, outcome: ScreenOutcome | None = None) -> Iterator[int]:
+        """The rows of a shard that a step found, or those of one outcome. Raises as `lines` does."""
+        for tree in self._trees(step, shard.id):
+            try:
+                row, found = int(tree["row"]), tree["outcome"]
+            except _FLAWS:
+                raise _damaged(_file_name(step, shard.id, 1)) from None
+            if outcome is None or found == outcome.value:
+                yield row
+
+    def addresses(self, step: str, shard: Shard, rows: Container[int]) -> dict[int, Sealed[Address]]:
+        """What those of some rows record that a shard's step found. Raises as `lines` does."""
+        trees = [tree for tree in self._trees(step, shard.id) if tree.get("row") in rows]
+        return self._checked(lambda: dict(map(address_from, trees)), step, shard.id)
 
     def finding_lines(self, step: str, shard_id: str) -> Iterator[dict[str, Any]]:
         """A shard's hits as plain JSON, for whoever holds an identity. Raises as `lines` does."""
@@ -157,7 +179,7 @@ class Vault:
     def _parsed(self, plaintext: bytes, file_name: str) -> Iterator[dict[str, Any]]:
         try:
             for line in unpadded(plaintext):
-                tree = json.loads(line)
+                tree = _decoded(str(line, "utf-8"))
                 if not isinstance(tree, dict):
                     raise _damaged(file_name)
                 yield tree
@@ -167,7 +189,7 @@ class Vault:
     def _checked(self, make: Callable[[], Answer], step: str, name: str) -> Answer:
         try:
             return make()
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except _FLAWS:
             raise _damaged(_file_name(step, name, 1)) from None
 
 

@@ -32,6 +32,10 @@ from vetset.records import (
 #: What a line of a hit holds besides what was noted of it.
 FIELDS = frozenset({"case", "state", "step", "shard", "row", "outcome", "url", "digests", "computed", "matches"})
 _TEXT, _BASE64 = "text", "base64"
+_NESTED = (dict, list)
+#: Enums by their spelling; a look into a mapping costs a tenth of the enum's own.
+_SIGNALS = {signal.value: signal for signal in Signal}
+_OUTCOMES = {outcome.value: outcome for outcome in ScreenOutcome}
 
 
 def json_line(tree: Mapping[str, object]) -> bytes:
@@ -66,14 +70,16 @@ def spelled(value: object) -> object:
 def read(value: Any) -> Any:
     """The value that `spelled` wrote; byte strings come back as `Sealed`. Raises ValueError if they are damaged."""
     if isinstance(value, dict):
-        if not _stands_for_bytes(value):
-            return {name: read(item) for name, item in value.items()}
-        return Sealed(_bytes_of(value.get(_TEXT, value)))
-    return [read(item) for item in value] if isinstance(value, list) else value
+        if _stands_for_bytes(value):
+            return Sealed(_bytes_of(value.get(_TEXT, value)))
+        return {name: read(item) if isinstance(item, _NESTED) else item for name, item in value.items()}
+    if isinstance(value, list):
+        return [read(item) if isinstance(item, _NESTED) else item for item in value]
+    return value
 
 
 def _stands_for_bytes(value: Mapping[Any, Any]) -> bool:
-    return len(value) == 1 and next(iter(value)) in {_TEXT, _BASE64}
+    return len(value) == 1 and (_TEXT in value or _BASE64 in value)
 
 
 def _text_or_base64(value: bytes) -> str | dict[str, str]:
@@ -117,7 +123,7 @@ def _digest_lines(digests: Mapping[Signal, bytes]) -> dict[str, str]:
 
 
 def _digests_from(lines: Mapping[str, str]) -> dict[Signal, bytes]:
-    return {Signal(name): bytes.fromhex(digest) for name, digest in lines.items()}
+    return {_SIGNALS[name]: bytes.fromhex(digest) for name, digest in lines.items()}
 
 
 def _match_line(match: Match) -> dict[str, object]:
@@ -135,15 +141,21 @@ def _match_line(match: Match) -> dict[str, object]:
     }
 
 
-def hit_from(line: Mapping[str, Any], shard_id: str) -> Hit:
-    """The hit of a line. Raises KeyError, TypeError, ValueError or AttributeError if the line is damaged."""
+def address_from(line: Mapping[str, Any]) -> tuple[int, Sealed[Address]]:
+    """The row of a hit's line and its address. Raises as `hit_from` does."""
     url = None if line["url"] is None else _bytes_of(line["url"])
     digests, computed = _digests_from(line["digests"]), _digests_from(line.get("computed", {}))
+    return int(line["row"]), Sealed(Address(url, digests, computed))
+
+
+def hit_from(line: Mapping[str, Any], shard_id: str) -> Hit:
+    """The hit of a line. Raises KeyError, TypeError, ValueError or AttributeError if the line is damaged."""
+    row, address = address_from(line)
     return Hit(
         shard_id=shard_id,
-        row=int(line["row"]),
-        outcome=ScreenOutcome(line["outcome"]),
-        address=Sealed(Address(url, digests, computed)),
+        row=row,
+        outcome=_OUTCOMES[line["outcome"]],
+        address=address,
         matches=tuple(_match_from(match) for match in line["matches"]),
         noted={name: read(value) for name, value in line.items() if name not in FIELDS},
     )
@@ -153,7 +165,7 @@ def _match_from(line: Mapping[str, Any]) -> Match:
     return Match(
         list_name=line["list"],
         list_version=int(line["version"]),
-        signal=Signal(line["signal"]),
+        signal=_SIGNALS[line["signal"]],
         form=None if line["form"] is None else UrlForm(line["form"]),
         key=Sealed(bytes.fromhex(line["key"])),
         entry=ListEntry(line["entry"], line["category"], line["source"]),

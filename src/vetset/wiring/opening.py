@@ -82,6 +82,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     rules = resolved_rules(request.settings.policy)
     known_overrides(request.settings.columns)
     must_be_known(request.settings.run)
+    _luma_marks_only(request)
     reach = Reach(request.settings.audit.reach)
     found = find_shards(request.dataset, reach)
     _apart(request, found)
@@ -187,6 +188,14 @@ def _is_its_own(ledger: Ledger, known: Mapping[str, Any], folder: Path) -> bool:
     except OSError:
         marked = False
     return marked or bool(known["clean"] == str(folder.absolute()))
+
+
+def _luma_marks_only(request: Request) -> None:
+    if request.clean and request.settings.fingerprint.variant != "rgb":
+        raise Stop(
+            "the luma variant of PDQ is a few bits off, and nothing is cleaned by it",
+            hint="leave --clean out, or audit with the default, [fingerprint] variant = 'rgb'",
+        )
 
 
 def _nested(one: Path, other: Path) -> bool:
