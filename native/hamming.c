@@ -9,9 +9,11 @@
  * compared instead.
  *
  * The keys stay where the list has them: first 8 bytes as numbers (heads), and the other 24 (tails). An index is one
- * buffer beside them (see the offsets below): header, order of bits, bands, and for each band the starts of its values
- * and the numbers of its keys. Nothing read from it is believed: a start or number out of bounds ends the search with an
- * error.
+ * buffer beside them (see the offsets below): header, order of bits, bands, and for each band its blocks and the numbers
+ * of its keys by value. A block tells of 16 values where their keys start, and of each how many there are in 4 bits, so
+ * that a table is small enough to stay near the processor; values with 15 keys or more make their block crowded: then
+ * the keys of all its values are taken. Nothing read from an index is believed: a start or number out of bounds ends the
+ * search with an error.
  */
 #include "native.h"
 #include <stdlib.h>
@@ -20,15 +22,17 @@
 #endif
 
 enum {
-    KEY_BYTES = 32, HEAD_BYTES = 8, TAIL_BYTES = 24, KEY_BITS = 256, MOST_BANDS = 32, MOST_BITS = 26, MOST_RADIUS = 2,
+    KEY_BYTES = 32, HEAD_BYTES = 8, TAIL_BYTES = 24, KEY_BITS = 256, MOST_BANDS = 32, MOST_BITS = 28, MOST_RADIUS = 2,
+    LOW_BITS = 4, VALUES = 1 << LOW_BITS, BLOCK_BYTES = 12, CROWD = 15,
     AT_COUNT = 8, AT_BANDS = 16, AT_ORDER = 64, AT_BAND = AT_ORDER + KEY_BITS, AT_TABLES = AT_BAND + MOST_BANDS * 32,
 };
-static const char MAGIC[8] = "vsnear2";
+static const char MAGIC[8] = "vsnear3";
+static const uint32_t CROWDED = 1u << 31; /* set in the start of a block */
 
 enum { OK = 1, DAMAGED = 0, NO_MEMORY = -1, TOO_MANY = 2 };
 
 typedef struct { const uint8_t *heads, *tails; size_t count; } Keys; /* (count) native u64, (count, 24) bytes */
-typedef struct { uint32_t shift, bits, radius, unused; uint64_t starts, ids; } Band; /* places in bytes */
+typedef struct { uint32_t shift, bits, radius, unused; uint64_t blocks, ids; } Band; /* places in bytes */
 
 typedef struct {
     const uint8_t *data;
@@ -45,15 +49,21 @@ static uint64_t word_at(const uint8_t *at) {
     return word;
 }
 
+static uint32_t number_at(const uint8_t *at) {
+    uint32_t number;
+    memcpy(&number, at, 4);
+    return number;
+}
+
 /* --- an index, checked ------------------------------------------------------------------------------------------------ */
 
 /* Whether a band lies behind the one before and its tables inside the buffer. */
 static int sound(const Band *band, uint32_t shift, uint64_t count, size_t bytes) {
-    if (!band->bits || band->bits > MOST_BITS || band->radius > MOST_RADIUS || band->radius >= band->bits) return 0;
+    if (band->bits < LOW_BITS || band->bits > MOST_BITS || band->radius > MOST_RADIUS) return 0;
     if (band->shift < shift || band->shift > KEY_BITS - band->bits) return 0;
-    const uint64_t starts = (((uint64_t)1 << band->bits) + 1) * 4, ids = count * 4;
-    if (band->starts % 4 || band->ids % 4 || band->starts < AT_TABLES || band->ids < AT_TABLES) return 0;
-    return band->starts <= bytes && bytes - band->starts >= starts && band->ids <= bytes && bytes - band->ids >= ids;
+    const uint64_t blocks = (((uint64_t)1 << (band->bits - LOW_BITS)) + 1) * BLOCK_BYTES, ids = count * 4;
+    if (band->ids % 4 || band->blocks < AT_TABLES || band->ids < AT_TABLES) return 0;
+    return band->blocks <= bytes && bytes - band->blocks >= blocks && band->ids <= bytes && bytes - band->ids >= ids;
 }
 
 /* Each bit must stand in one place only, or the bands would not tell what they are planned to. */
@@ -69,7 +79,7 @@ static int opened(Index *index, const uint8_t *data, size_t bytes) {
     *index = (Index){.data = data, .order = data + AT_ORDER, .band = (const Band *)(data + AT_BAND), .radius = -1};
     memcpy(&index->count, data + AT_COUNT, 8);
     memcpy(&index->bands, data + AT_BANDS, 4);
-    if (index->count > UINT32_MAX - 1 || index->bands > MOST_BANDS || !permutes(index->order)) return 0;
+    if (index->count >= CROWDED || index->bands > MOST_BANDS || !permutes(index->order)) return 0;
     for (uint32_t b = 0, shift = 0; b < index->bands; b++) {
         const Band *band = index->band + b;
         if (!sound(band, shift, index->count, bytes)) return 0;
@@ -102,14 +112,32 @@ static uint32_t value_in(const Parts *parts, const Keys *keys, size_t i) {
     return value;
 }
 
-static void fill(uint32_t *starts, uint32_t *ids, const uint32_t *values, size_t count, size_t every) {
-    memset(starts, 0, (every + 1) * 4);
-    for (size_t i = 0; i < count; i++) starts[values[i] + 1]++;
-    for (size_t v = 0; v < every; v++) starts[v + 1] += starts[v];
-    /* Each start moves on to its end while its ids are placed, and all are moved back by one place at the end. */
-    for (size_t i = 0; i < count; i++) ids[starts[values[i]]++] = (uint32_t)i;
-    memmove(starts + 1, starts, every * 4);
-    starts[0] = 0;
+/* Numbers of keys by value; `ends` becomes where the keys of each value end. */
+static void sort(uint32_t *ends, uint32_t *ids, const uint32_t *values, size_t count, size_t every) {
+    memset(ends, 0, every * 4);
+    for (size_t i = 0; i < count; i++) ends[values[i]]++;
+    uint32_t start = 0;
+    for (size_t v = 0; v < every; v++) {
+        const uint32_t own = ends[v];
+        ends[v] = start, start += own;
+    }
+    for (size_t i = 0; i < count; i++) ids[ends[values[i]]++] = (uint32_t)i;
+}
+
+static void pack(uint8_t *blocks, const uint32_t *ends, size_t every) {
+    uint32_t start = 0;
+    for (size_t first = 0; first < every; first += VALUES, blocks += BLOCK_BYTES) {
+        uint32_t block = start;
+        uint64_t counts = 0;
+        for (unsigned v = 0; v < VALUES; v++) {
+            const uint32_t own = ends[first + v] - start;
+            start = ends[first + v];
+            if (own >= CROWD) block |= CROWDED;
+            else counts |= (uint64_t)own << 4 * v;
+        }
+        memcpy(blocks, &block, 4), memcpy(blocks + 4, &counts, 8);
+    }
+    memcpy(blocks, &start, 4), memset(blocks + 4, 0, 8); /* where the last block ends */
 }
 
 /* Fills the tables of an index whose header, order and bands stand in the buffer already. */
@@ -117,16 +145,19 @@ int vetset_hamming_build(uint8_t *data, size_t bytes, const uint8_t *heads, cons
     Index index;
     const Keys keys = {heads, tails, count};
     if (!opened(&index, data, bytes) || index.count != count) return DAMAGED;
-    uint32_t *values = malloc((count + 1) * sizeof *values);
+    size_t most = 1;
+    for (uint32_t b = 0; b < index.bands; b++) if (most < (size_t)1 << index.band[b].bits) most = (size_t)1 << index.band[b].bits;
+    uint32_t *values = malloc((count + 1) * sizeof *values), *ends = malloc(most * sizeof *ends);
     Parts *parts = malloc(sizeof *parts);
-    const int done = values && parts ? OK : NO_MEMORY;
+    const int done = values && ends && parts ? OK : NO_MEMORY;
     for (uint32_t b = 0; done == OK && b < index.bands; b++) {
-        const Band band = index.band[b]; /* what is written next may overlap the header's copy */
+        const Band band = index.band[b];
         prepare(&index, &band, parts);
         for (size_t i = 0; i < count; i++) values[i] = value_in(parts, &keys, i);
-        fill((uint32_t *)(data + band.starts), (uint32_t *)(data + band.ids), values, count, (size_t)1 << band.bits);
+        sort(ends, (uint32_t *)(data + band.ids), values, count, (size_t)1 << band.bits);
+        pack(data + band.blocks, ends, (size_t)1 << band.bits);
     }
-    free(values), free(parts);
+    free(values), free(ends), free(parts);
     return done;
 }
 
@@ -175,12 +206,18 @@ static void in_order(Found *found) {
 typedef struct { uint64_t head, tail[3]; uint32_t values[MOST_BANDS]; } Query;
 typedef struct { uint32_t from, to; } Span;
 
+enum { HIGH_BITS = MOST_BITS - LOW_BITS, MOST_FLIPS = 1 + HIGH_BITS + HIGH_BITS * (HIGH_BITS - 1) / 2 };
+
+/* What to turn over in the number of a block, by ascending count of bits; ends[r]: how many turn over r bits or fewer. */
+typedef struct { uint32_t of[MOST_FLIPS], ends[MOST_RADIUS + 1]; } Flips;
+
 typedef struct {
     const Index *index;
     const Keys *keys;
     const Query *queries;
     size_t count;
     int radius;
+    const Flips *flips; /* by band */
     size_t *numbers; /* of queries for which all keys are compared */
     Span *spans;     /* room for all values that one query looks at */
     Found found;
@@ -211,36 +248,67 @@ INLINE int distance_to(const Keys *keys, size_t i, const Query *query, int radiu
          + __builtin_popcountll(word_at(keys->heads + i * HEAD_BYTES) ^ query->head);
 }
 
-/* The values within a band's radius of one value, in one order for all: as what to flip. */
-INLINE uint32_t flips_of(const Band *band, uint32_t *flips) {
+static void turn(Flips *flips, uint32_t bits) {
     uint32_t count = 0;
-    flips[count++] = 0;
-    if (band->radius >= 1) for (uint32_t i = 0; i < band->bits; i++) flips[count++] = 1u << i;
-    if (band->radius >= 2)
-        for (uint32_t i = 1; i < band->bits; i++)
-            for (uint32_t j = 0; j < i; j++) flips[count++] = 1u << i ^ 1u << j;
-    return count;
+    flips->of[count++] = 0;
+    flips->ends[0] = count;
+    for (uint32_t i = 0; i < bits; i++) flips->of[count++] = 1u << i;
+    flips->ends[1] = count;
+    for (uint32_t i = 1; i < bits; i++)
+        for (uint32_t j = 0; j < i; j++) flips->of[count++] = 1u << i ^ 1u << j;
+    flips->ends[2] = count;
 }
 
-enum { MOST_FLIPS = 1 + MOST_BITS + MOST_BITS * (MOST_BITS - 1) / 2 };
+/* The same for the values in a block. */
+static const uint32_t LOWS[] = {0, 1, 2, 4, 8, 3, 5, 6, 9, 10, 12}, LOW_ENDS[MOST_RADIUS + 1] = {1, 5, 11};
+enum { MOST_SPANS = 11 * MOST_FLIPS };
+
+INLINE void touch_band(const Index *index, uint32_t b, const Query *query, const Flips *flips) {
+    const Band *band = index->band + b;
+    const uint8_t *blocks = index->data + band->blocks;
+    const uint32_t high = query->values[b] >> LOW_BITS, count = flips->ends[band->radius];
+    for (uint32_t k = 0; k < count; k++) __builtin_prefetch(blocks + (size_t)(high ^ flips->of[k]) * BLOCK_BYTES);
+}
+
+/* The sum of 16 numbers of 4 bits, each below 15. */
+INLINE uint32_t sum_of(uint64_t counts) {
+    const uint64_t even = 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)(((counts & even) + (counts >> 4 & even)) * 0x0101010101010101u >> 56);
+}
 
 /* All values of a band within its radius, as spans of its ids. Answers the number of keys, or -1 for a damaged index. */
-INLINE int64_t spans_of(const Index *index, const Band *band, uint32_t value, Span *spans, uint32_t *used) {
-    const uint32_t *starts = (const uint32_t *)(index->data + band->starts);
-    uint32_t flips[MOST_FLIPS];
-    const uint32_t count = flips_of(band, flips);
-    for (uint32_t k = 0; k < count; k++) __builtin_prefetch(starts + (value ^ flips[k]));
-    int64_t total = 0;
-    uint32_t at = *used;
-    for (uint32_t k = 0; k < count; k++) {
-        const uint32_t from = starts[value ^ flips[k]], to = starts[(value ^ flips[k]) + 1];
-        if (from > to || to > index->count) return -1;
-        spans[at] = (Span){from, to};
-        at += from != to;
-        total += to - from;
+INLINE int64_t spans_of(const Index *index, uint32_t b, const Query *query, const Flips *flips, Span *spans,
+                        uint32_t *used) {
+    const Band *band = index->band + b;
+    const uint8_t *blocks = index->data + band->blocks;
+    const uint32_t high = query->values[b] >> LOW_BITS, low = query->values[b] % VALUES;
+    uint64_t total = 0;
+    uint32_t at = *used, wrong = 0;
+    for (uint32_t r = 0, k = 0; r <= band->radius; r++) {
+        const uint32_t lows = LOW_ENDS[band->radius - r];
+        for (; k < flips->ends[r]; k++) {
+            const uint8_t *block = blocks + (size_t)(high ^ flips->of[k]) * BLOCK_BYTES;
+            const uint32_t start = number_at(block);
+            if (__builtin_expect(start & CROWDED, 0)) {
+                const uint32_t from = start & ~CROWDED, to = number_at(block + BLOCK_BYTES) & ~CROWDED;
+                if (from > to || to > index->count) return -1;
+                spans[at++] = (Span){from, to};
+                total += to - from;
+                continue;
+            }
+            const uint64_t counts = word_at(block + 4);
+            for (uint32_t n = 0; n < lows; n++) {
+                const uint32_t value = 4 * (low ^ LOWS[n]), own = (uint32_t)(counts >> value & 15);
+                const uint32_t from = start + sum_of(counts & (((uint64_t)1 << value) - 1));
+                spans[at] = (Span){from, from + own};
+                at += own != 0;
+                total += own;
+                wrong |= from + own > index->count;
+            }
+        }
     }
     *used = at;
-    return total;
+    return wrong ? -1 : (int64_t)total;
 }
 
 /* Compares keys by their numbers. */
@@ -264,13 +332,16 @@ INLINE int by_bands(Search *search, size_t q, uint64_t most) {
     Span *spans = search->spans;
     uint32_t used = 0, ends[MOST_BANDS], ids[HELD];
     uint64_t total = 0;
+    const Query *query = search->queries + q;
     for (uint32_t b = 0; b < index->bands; b++) {
-        const int64_t more = spans_of(index, index->band + b, search->queries[q].values[b], spans, &used);
+        if (b + 1 < index->bands) touch_band(index, b + 1, query, search->flips + b + 1);
+        const int64_t more = spans_of(index, b, query, search->flips + b, spans, &used);
         if (more < 0) return DAMAGED;
         total += (uint64_t)more;
         ends[b] = used;
         if (total > most) return TOO_MANY;
     }
+    if (q + 1 < search->count) touch_band(index, 0, query + 1, search->flips);
     size_t held = 0;
     for (uint32_t b = 0, k = 0; b < index->bands; b++) {
         const uint32_t *own = (const uint32_t *)(index->data + index->band[b].ids);
@@ -342,13 +413,16 @@ int vetset_hamming_within(const uint8_t *data, size_t bytes, const uint8_t *head
     Query *queries = malloc((asked + 1) * sizeof *queries);
     Search search = {.index = &index, .keys = &keys, .queries = queries, .count = asked, .radius = radius};
     search.numbers = malloc((asked + 1) * sizeof *search.numbers);
-    search.spans = malloc((size_t)MOST_BANDS * MOST_FLIPS * sizeof *search.spans);
+    search.spans = malloc((size_t)MOST_BANDS * MOST_SPANS * sizeof *search.spans);
+    Flips *flips = malloc(MOST_BANDS * sizeof *flips);
+    search.flips = flips;
     int done = NO_MEMORY;
-    if (queries && search.numbers && search.spans) {
+    if (queries && search.numbers && search.spans && flips) {
+        for (uint32_t b = 0; b < index.bands; b++) turn(flips + b, index.band[b].bits - LOW_BITS);
         for (size_t q = 0; q < asked; q++) ask(&index, raw + q * KEY_BYTES, queries + q);
         done = dispatched(&search);
     }
-    free(queries), free(search.numbers), free(search.spans);
+    free(queries), free(search.numbers), free(search.spans), free(flips);
     if (done == OK) in_order(&search.found);
     *triples = search.found.triples, *used = search.found.used;
     return done;

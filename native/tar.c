@@ -9,7 +9,7 @@
 enum { BLOCK = 512, MOST_EXTENSION = 1024 * 1024, MOST_DIGITS = 19 };
 enum { FILE_KIND, DIRECTORY, HARD_LINK, SYMBOLIC_LINK, DEVICE, FIFO, SPARSE, UNKNOWN, GLOBAL_HEADER, TRUNCATED, DAMAGED };
 
-typedef struct { int64_t kind, start, data, size, stop, name_at, name_bytes; } Record;
+typedef struct { int64_t kind, start, data, size, stop, name_at, name_end, picture; } Record;
 
 /* A stretch of bytes that is kept: of the archive, or copied where it has to outlive a later header. */
 typedef struct { uint8_t *bytes; size_t size; int here; } Text;
@@ -40,13 +40,22 @@ static int grow(void **block, size_t *room, size_t wanted, size_t unit) {
     return 1;
 }
 
+/* Whether the first bytes are those of JPEG, PNG, GIF or WebP. */
+static int begins_as_picture(const uint8_t *p, int64_t size) {
+    return (size >= 3 && !memcmp(p, "\xff\xd8\xff", 3)) || (size >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) ||
+           (size >= 6 && (!memcmp(p, "GIF87a", 6) || !memcmp(p, "GIF89a", 6))) ||
+           (size >= 12 && !memcmp(p, "RIFF", 4) && !memcmp(p + 8, "WEBP", 4));
+}
+
 static int note(Walk *walk, int64_t kind, size_t start, size_t data, int64_t size, size_t stop, const uint8_t *name,
                 size_t name_bytes) {
     if (!grow((void **)&walk->records, &walk->room, walk->used + 1, sizeof *walk->records)) return 0;
     if (!grow((void **)&walk->names, &walk->names_room, walk->names_used + name_bytes + 1, 1)) return 0;
     if (name_bytes) memcpy(walk->names + walk->names_used, name, name_bytes);
+    const int holds = kind == FILE_KIND || kind == SPARSE || kind == UNKNOWN || kind == TRUNCATED;
     walk->records[walk->used++] = (Record){kind, (int64_t)start, (int64_t)data, size, (int64_t)stop,
-                                           (int64_t)walk->names_used, (int64_t)name_bytes};
+                                           (int64_t)walk->names_used, (int64_t)(walk->names_used + name_bytes),
+                                           holds && begins_as_picture(walk->view + (size ? data : 0), size)};
     walk->names_used += name_bytes;
     return 1;
 }
@@ -90,9 +99,11 @@ static int number_of(const uint8_t *p, size_t size, int64_t *out) {
 }
 
 static int sum_holds(const uint8_t *p) {
-    int64_t wanted, plain = 8 * ' ', minus = 8 * ' ';
-    for (int k = 0; k < BLOCK; k++)
-        if (k < 148 || k >= 156) plain += p[k], minus += (int8_t)p[k];
+    int64_t wanted, plain = 8 * ' ', minus;
+    unsigned all = 0, high = 0; /* high bytes: what a signed sum counts less */
+    for (int k = 0; k < BLOCK; k++) all += p[k], high += p[k] >> 7;
+    for (int k = 148; k < 156; k++) all -= p[k], high -= p[k] >> 7;
+    plain += all, minus = plain - 256 * (int64_t)high;
     return number_of(p + 148, 8, &wanted) && (wanted == plain || wanted == minus);
 }
 

@@ -21,7 +21,7 @@ from vetset.datasets.location import find_shards
 from vetset.datasets.pages import pages_in_chunk
 from vetset.datasets.parquet import Parquet
 from vetset.kernels import native
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 GONE = "https://canary.example/gone-"
 CODECS = ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]
@@ -49,7 +49,7 @@ def without(folder: Path, data: bytes, removed: list[int]) -> bytes:
     path.write_bytes(data)
     found = find_shards(str(path))
     sink = Collected()
-    Parquet(found.root, Settings()).write_without(found.shards[0], np.array(removed, np.int64), sink)
+    Parquet(found.root, Settings()).write_without(found.shards[0], np.array(removed, np.int64), into(sink))
     return bytes(sink.data)
 
 

@@ -26,7 +26,7 @@ from vetset.datasets.valuecut import Form
 from vetset.errors import ShardError
 from vetset.kernels import native
 from vetset.kernels.encoding import NotEncoded
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, into
 
 ROWS = 300
 
@@ -61,7 +61,7 @@ def cut(folder: Path, data: bytes) -> int | None:
     path.write_bytes(data)
     found = find_shards(str(path))
     try:
-        return Parquet(found.root, Settings()).write_without(found.shards[0], np.array([3, 150]), Collected())
+        return Parquet(found.root, Settings()).write_without(found.shards[0], np.array([3, 150]), into(Collected()))
     except ShardError:
         return None
 

@@ -41,7 +41,7 @@ static void try_input(const uint8_t *data, size_t size) {
         for (size_t k = 0; k < used; k++) {
             const Record *r = records + k;
             MUST(r->start >= before && r->start <= r->stop && r->size >= 0 && r->name_at >= 0);
-            MUST((uint64_t)r->stop <= all + 2 * BLOCK && (uint64_t)(r->name_at + r->name_bytes) <= names_used);
+            MUST((uint64_t)r->stop <= all + 2 * BLOCK && r->name_at <= r->name_end && (uint64_t)r->name_end <= names_used);
             MUST(!r->size || (uint64_t)(r->data + r->size) <= all);
             before = r->stop;
         }

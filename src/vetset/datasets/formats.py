@@ -12,8 +12,9 @@ from typing import Protocol
 
 from vetset.config import Settings
 from vetset.datasets.delimited import Csv
+from vetset.datasets.folder import PictureFolder
 from vetset.datasets.jsonlines import JsonLines
-from vetset.datasets.location import FORMATS, format_of
+from vetset.datasets.naming import FOLDER, FORMATS, format_of
 from vetset.datasets.parquet import Parquet
 from vetset.datasets.printable import printable
 from vetset.datasets.runs import Rows
@@ -57,7 +58,9 @@ class ByFormat:
     """A dataset that hands every shard to the adapter of its format."""
 
     def __init__(self, root: Path, settings: Settings) -> None:
+        self._folders = PictureFolder(root, settings)
         self._with_pictures = {kind: make(root, settings) for kind, make in _PICTURE_FORMATS.items()}
+        self._with_pictures[FOLDER] = self._folders
         self._adapters: dict[str, RowFormat] = {kind: make(root, settings) for kind, make in _ROW_FORMATS.items()}
         self._adapters.update(self._with_pictures)
 
@@ -72,7 +75,7 @@ class ByFormat:
         return self._of(shard).lookup(shard, rows, columns)
 
     def files(self, shard: Shard) -> Sequence[str]:
-        return (shard.path, *shard.companions)
+        return self._folders.files(shard) if adapter_for(shard.path) == FOLDER else (shard.path, *shard.companions)
 
     def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]:
         adapter = self._with_pictures.get(adapter_for(shard.path))

@@ -1,7 +1,8 @@
 """Where a dataset lies: its root, its shards in order, and the files that are no shard.
 
-In it: folders, single files and globs on this machine; a shard's id and probe; the table of file name endings.
-Not in it: what is inside a file (its format's module), object stores (not supported yet).
+In it: folders, single files and globs on this machine; a shard's id and probe.
+Not in it: what names mean (`naming`), which files belong together (`grouping`, `listing`), what is inside a file (its
+format's module), object stores (not supported yet).
 Rules: the same tree gives the same answer in the same order; a file that is left out is named in `ignored`; nothing
 is opened but to read its first and last bytes; trouble here is the operator's and ends in a Stop with a hint.
 """
@@ -13,7 +14,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,25 +22,19 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from vetset.datasets.grouping import companions_of
+from vetset.datasets.listing import listings_of
+from vetset.datasets.naming import (
+    COMPRESSIONS,
+    FOLDER,
+    FORMATS,
+    PICTURE_FORMATS,
+    TFRECORDS,
+    format_of,
+    is_picture_name,
+)
 from vetset.datasets.printable import printable, printable_names
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.records import Reach, Shard
-
-#: File name endings and the format each stands for.
-FORMATS: Mapping[str, str] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json-lines": "jsonl",
-    ".tar": "webdataset",
-}
-#: Formats that hold nothing but pictures and what is said of them.
-PICTURE_FORMATS = frozenset({"webdataset"})
-#: Endings of compressed files; with one of `FORMATS` of text before it, the file is known and not supported.
-COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
 MAX_ID_BYTES = 200
 PROBE_BYTES = 64 * 1024
@@ -53,11 +48,6 @@ class Found:
     root: Path
     shards: tuple[Shard, ...]
     ignored: tuple[str, ...] = ()  # files that are no shard; a folder that was not entered ends with a slash
-
-
-def format_of(path: str) -> str | None:
-    """The format that a file's name stands for; None if it stands for none."""
-    return FORMATS.get(PurePosixPath(path).suffix.lower())
 
 
 def find_shards(location: str, reach: Reach = Reach.COLUMNS) -> Found:
@@ -96,6 +86,7 @@ def readable() -> Iterator[None]:
 def shard_id_of(path: str) -> str:
     """A relative path as one file name: percent-encoded (reversible), or cut with `~` and its SHA-256 if too long."""
     quoted = quote(path, safe="").replace("~", "%7E")
+    quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted  # no file of ours is a hidden one
     if len(quoted) <= MAX_ID_BYTES:
         return quoted
     digest = hashlib.sha256(path.encode("utf-8")).hexdigest()
@@ -110,6 +101,16 @@ def probe_of(path: Path, size_bytes: int) -> str:
         file.seek(max(0, size_bytes - PROBE_BYTES))
         digest.update(file.read(PROBE_BYTES))
     return digest.hexdigest()
+
+
+def probes_of(root: Path, names: Iterable[str]) -> list[str]:
+    """The probe of each file. Raises OSError as the system does."""
+    return [probe_of(root / name, (root / name).stat().st_size) for name in names]
+
+
+def joined(probes: Sequence[str]) -> str:
+    """The probe of a shard from those of its parts: its own, then its companions'."""
+    return probes[0] if len(probes) == 1 else hashlib.sha256("\n".join(probes).encode("ascii")).hexdigest()
 
 
 def _refuse_addresses(location: str) -> None:
@@ -136,21 +137,60 @@ def _single(path: Path, reach: Reach) -> Found:
 
 def _found(root: Path, files: Iterable[str], location: str, reach: Reach) -> Found:
     paths = sorted(set(files))
-    candidates = [path for path in paths if format_of(path) is not None and not _hidden(path)]
-    shards = [path for path in candidates if _is_regular(root, path)]
     if not paths:
         raise Stop(f"nothing in {printable(location)}", hint="name a folder, a file or a quoted glob that holds shards")
+    shards = [path for path in paths if format_of(path) in FORMATS.values() and not _hidden(path)]
+    shards = [path for path in shards if _is_regular(root, path)]
+    folders = _folders_of(paths)
     if reach is Reach.COLUMNS:
         readable_shards = [path for path in shards if format_of(path) not in PICTURE_FORMATS]
-        if shards and not readable_shards:
-            _must_reach(shards, reach, location)
-        shards = readable_shards
-    groups = companions_of(paths, shards, reach)
-    taken = {name for shard, companions in groups.items() for name in (shard, *companions)}
+        if not readable_shards:
+            _must_reach([*shards, *folders], reach, location)
+        shards, folders = readable_shards, []
+    else:
+        _refuse_tfrecords(paths, location)
+    groups = companions_of(paths, sorted([*shards, *folders]), reach)
+    made = [pair for path, beside in groups.items() for pair in _shards_of(root, path, beside)]
+    taken = {name for _, names in made for name in names}
+    if not taken.issubset(paths):
+        raise Stop(
+            f"{printable(location)} names some of a folder's pictures, and a folder is read whole",
+            hint="name the folder instead",
+        )
     ignored = tuple(path for path in paths if path not in taken)
-    if not groups:
+    if not made:
         _stop_unrecognised(ignored, location)
-    return Found(root, tuple(_shard(root, path, companions) for path, companions in groups.items()), ignored)
+    return Found(root, tuple(sorted((shard for shard, _ in made), key=lambda shard: shard.path)), ignored)
+
+
+def _folders_of(paths: Iterable[str]) -> list[str]:
+    """The folders that hold pictures, as paths of shards."""
+    places = {path.rpartition("/")[0] for path in paths if is_picture_name(path.rpartition("/")[2])}
+    return sorted(f"{place or '.'}/" for place in places if not _hidden(place))
+
+
+def _shards_of(root: Path, path: str, beside: Iterable[str]) -> Iterator[tuple[Shard, tuple[str, ...]]]:
+    """The shards of a path, and the files that each is made of: one, or of a large folder as many as it has parts."""
+    companions = tuple(name for name in beside if _is_regular(root, name))
+    if format_of(path) != FOLDER:
+        yield _shard(root, path, companions), (path, *companions)
+        return
+    try:
+        for place, listing in listings_of(root, path, whole=bool(companions)):
+            probe = joined([listing.digest, *probes_of(root, companions)])
+            shard = Shard(shard_id_of(place), place, listing.size_bytes, probe, companions)
+            yield shard, (*listing.paths(), *companions)
+    except OSError as error:
+        _stop_unreadable(path, error)
+
+
+def _refuse_tfrecords(paths: Iterable[str], location: str) -> None:
+    """They hold pictures: an audit that left them out would look like one that had seen them."""
+    if any(PurePosixPath(path).suffix.lower() in TFRECORDS and not _hidden(path) for path in paths):
+        raise Stop(
+            f"{printable(location)} holds pictures in TFRecord files, which are not supported",
+            hint="leave them out by a glob, or write the dataset as webdataset tars (img2dataset can)",
+        )
 
 
 def _must_reach(paths: Iterable[str], reach: Reach, location: str) -> None:
@@ -186,10 +226,9 @@ def _hidden(path: str) -> bool:
 def _shard(root: Path, path: str, companions: tuple[str, ...] = ()) -> Shard:
     try:
         size_bytes = (root / path).stat().st_size
-        probes = [probe_of(root / name, (root / name).stat().st_size) for name in (path, *companions)]
+        probe = joined(probes_of(root, (path, *companions)))
     except OSError as error:
         _stop_unreadable(path, error)
-    probe = probes[0] if not companions else hashlib.sha256("\n".join(probes).encode("ascii")).hexdigest()
     return Shard(shard_id_of(path), path, size_bytes, probe, companions)
 
 
@@ -252,12 +291,18 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
-def _stop_unrecognised(names: Iterable[str], location: str) -> NoReturn:
+def _stop_unrecognised(names: Sequence[str], location: str) -> NoReturn:
     """Nothing here is a shard: says what was seen instead, compressed text by name."""
     seen = sorted({_ending(name) for name in names})
     known = ", ".join(FORMATS)
     compressed = [ending for ending in seen if ending.endswith(COMPRESSIONS)]
-    hint = f"compressed text ({compressed[0]}) is not supported: unpack it" if compressed else f"recognised: {known}"
+    hint = f"recognised: {known}, and with --reach local folders of pictures"
+    if compressed:
+        hint = f"compressed text ({compressed[0]}) is not supported: unpack it"
+    elif TFRECORDS.intersection(seen):
+        hint = "TFRecord files are not supported: write the dataset as webdataset tars (img2dataset can)"
+    elif any(is_picture_name(name.rpartition("/")[2]) for name in names):
+        hint = "pictures are read by the folder: name that, with --reach local"
     raise Stop(
         f"no shard in {printable(location)}; endings seen: {printable_names(seen, max_names=_SHOWN_ENDINGS)}", hint=hint
     )

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,8 +46,7 @@ class MemberKind(StrEnum):
 _NATIVE_KINDS = tuple(MemberKind)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Member:
+class Member(NamedTuple):
     """One member: its headers start at `start`, its data at `data`; the next begins at `stop`."""
 
     name: bytes
@@ -54,6 +55,10 @@ class Member:
     data: int
     size_bytes: int
     stop: int
+    begins_as_picture: bool = False  # its first bytes are those of a format that is decoded here
+
+    def __repr__(self) -> str:
+        return "<member>"  # a name may lead to material
 
 
 @dataclass(slots=True, repr=False)
@@ -81,11 +86,18 @@ def members(view: memoryview) -> Iterable[Member]:
     if lib is None or not len(view):
         return members_of(view)
     raw, names = lib.tar_members(view, MAX_MEMBERS)
-    records = np.frombuffer(raw, np.int64).reshape(-1, 7).tolist()
-    return [
-        Member(names[at : at + length], _NATIVE_KINDS[kind], start, data, size, stop)
-        for kind, start, data, size, stop, at, length in records
-    ]
+    kinds, starts, data, sizes, stops, firsts, lasts, pictures = np.frombuffer(raw, np.int64).reshape(-1, 8).T.tolist()
+    found = zip(
+        [names[first:last] for first, last in zip(firsts, lasts, strict=True)],
+        map(_NATIVE_KINDS.__getitem__, kinds),
+        starts,
+        data,
+        sizes,
+        stops,
+        map(bool, pictures),
+        strict=True,
+    )
+    return map(tuple.__new__, repeat(Member), found)  # three of these make a sample, and there are millions
 
 
 def members_of(view: memoryview) -> Iterator[Member]:
@@ -145,8 +157,28 @@ def _step(walk: _Walk, raw: bytes, at: int, start: int, extensions: _Extensions)
         return Member(name, what, start, data, 0, data)  # a link or device has no data, whatever size it claims
     stop = data + -(-size_bytes // BLOCK) * BLOCK
     if data + size_bytes > len(walk.view):
-        return Member(name, MemberKind.TRUNCATED, start, data, max(0, len(walk.view) - data), len(walk.view))
-    return Member(name, what, start, data, size_bytes, min(stop, len(walk.view)))
+        left = max(0, len(walk.view) - data)
+        return Member(
+            name,
+            MemberKind.TRUNCATED,
+            start,
+            data,
+            left,
+            len(walk.view),
+            begins_as_picture(walk.view[data : data + left]),
+        )
+    begins = begins_as_picture(walk.view[data : data + size_bytes])
+    return Member(name, what, start, data, size_bytes, min(stop, len(walk.view)), begins)
+
+
+#: First bytes of the formats that are decoded here.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+
+
+def begins_as_picture(body: memoryview) -> bool:
+    """Whether the first bytes of a file are those of a format that is decoded here."""
+    head = bytes(body[:12])
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def _kind_of(kind: int, name: bytes, *, sparse: bool) -> MemberKind:

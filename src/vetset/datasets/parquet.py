@@ -18,8 +18,9 @@ import numpy as np
 
 from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
+from vetset.datasets.companions import write_companions_without
 from vetset.datasets.location import source_path
-from vetset.datasets.picturecolumn import picture_column, pictures_of
+from vetset.datasets.picturecolumn import picture_columns, pictures_of
 from vetset.datasets.rewrite import rewrite
 from vetset.datasets.rowgroups import ParquetSource, no_arrow_message, opened, rows_of_group
 from vetset.datasets.runs import Rows, check_rows, neighbours, within
@@ -72,18 +73,20 @@ class Parquet:
             yield from pictures_of(source, self.pictures_settings)
 
     def write_without(self, shard: Shard, removed: Rows, product: Products) -> int:
-        """The same file less the removed rows, see `rewrite`."""
+        """The same file less the removed rows, see `rewrite`, and what lies beside it, see `companions`."""
         with self._open(shard, extensions=True) as source:
             check_rows(removed, source.footer.rows)
             with product(shard.path) as sink:
-                return rewrite(source, removed, sink)
+                written = rewrite(source, removed, sink)
+            write_companions_without(self.root, shard, source, self.run.batch_rows, removed, product)
+            return written
 
     def _open(self, shard: Shard, *, extensions: bool = False) -> AbstractContextManager[ParquetSource]:
         return opened(source_path(self.root, shard), self.run, extensions=extensions)
 
     def _mapping(self, source: ParquetSource) -> dict[Column, str]:
         columns = [(field.name, field.type) for field in source.schema]
-        with_pictures = picture_column(source.schema) is not None
+        with_pictures = bool(picture_columns(source.schema))
         return map_columns(columns, self.overrides, with_pictures=with_pictures)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +20,14 @@ from typing import Any
 
 from vetset.datasets.bytesink import BufferedSink
 from vetset.datasets.location import readable
-from vetset.datasets.members import BLOCK, Member, MemberKind, members
+from vetset.datasets.members import BLOCK, Member, MemberKind, begins_as_picture, members
+from vetset.datasets.naming import PICTURE_ENDINGS
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink
 
-#: Endings of picture files; what is decodable is decided by the sandbox, from the bytes.
-PICTURE_ENDINGS = frozenset(
-    b"jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif heic heif jp2 jxl ico ppm pgm pbm pnm tga img image".split()
-)
-#: First bytes of the formats that are decoded here: a picture under another name is one all the same.
-PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_PICTURE_ENDINGS = frozenset(ending.encode("ascii") for ending in PICTURE_ENDINGS)
 MAX_JSON_BYTES = 1024 * 1024
+_WITH_BYTES = (MemberKind.FILE, MemberKind.TRUNCATED)
 _COPY_BYTES = 4 * 1024 * 1024
 
 
@@ -53,10 +50,9 @@ class Archive:
 
     def pictures(self, sample: Sample) -> Iterator[memoryview]:
         """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
-        for member in sample.members:
-            body = self.view[member.data : member.data + member.size_bytes]
-            if member.kind in {MemberKind.FILE, MemberKind.TRUNCATED} and is_picture(member.name, body):
-                yield body
+        for name, kind, _, data, size_bytes, _, begins in sample.members:
+            if (begins or ending(name) in _PICTURE_ENDINGS) and kind in _WITH_BYTES:
+                yield self.view[data : data + size_bytes]
 
     def json_of(self, sample: Sample) -> Mapping[str, Any]:
         """What the sample's `.json` member records; nothing where there is none, or it is no object."""
@@ -66,7 +62,7 @@ class Archive:
                 and ending(member.name) == b"json"
                 and member.size_bytes <= MAX_JSON_BYTES
             ):
-                return _object(bytes(self.view[member.data : member.data + member.size_bytes]))
+                return object_of(bytes(self.view[member.data : member.data + member.size_bytes]))
         return {}
 
     def text_of(self, sample: Sample, name: bytes) -> bytes | None:
@@ -79,24 +75,23 @@ class Archive:
 
 def key_of(name: bytes) -> bytes:
     """The key of a member: its folder and its name up to the first dot; the whole name where that is nothing."""
-    folder, slash, last = name.rpartition(b"/")
-    stem = last.partition(b".")[0]
-    return folder + slash + stem if stem else name
+    last = name.rfind(b"/") + 1
+    dot = name.find(b".", last)
+    return name[:dot] if dot > last else name
 
 
 def ending(name: bytes) -> bytes:
     """What follows the last dot, in lower case."""
-    return name.rpartition(b"/")[2].rpartition(b".")[2].lower()
+    return name[max(name.rfind(b"."), name.rfind(b"/")) + 1 :].lower()
 
 
 def is_picture(name: bytes, body: memoryview) -> bool:
-    head = bytes(body[:12])
-    return (
-        ending(name) in PICTURE_ENDINGS or head.startswith(PICTURE_MAGIC) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
-    )
+    """A picture by its name or by its first bytes."""
+    return ending(name) in _PICTURE_ENDINGS or begins_as_picture(body)
 
 
-def _object(text: bytes) -> Mapping[str, Any]:
+def object_of(text: bytes) -> Mapping[str, Any]:
+    """A JSON object; nothing for what is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -132,20 +127,28 @@ def _let_go(view: memoryview, mapped: mmap.mmap) -> None:
 def archive_of(view: memoryview) -> Archive:
     """The samples of a tar. Raises ShardError where not even the first header can be read."""
     archive = Archive(view)
+    samples, files = archive.samples, 0
     names: set[bytes] = set()
     for member in members(view):
-        if member.kind is MemberKind.DAMAGED and member.start == 0:
-            raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
-        if member.kind is not MemberKind.FILE:
-            archive.oddities[member.kind.value] += 1
-        if member.kind is MemberKind.DAMAGED:
-            return archive
+        name, kind = member.name, member.kind
+        if kind is not MemberKind.FILE:
+            archive.oddities[kind.value] += 1
+            if kind is MemberKind.DAMAGED:
+                break
+            archive.end = member.stop
+            if kind is MemberKind.GLOBAL_HEADER:
+                continue
         archive.end = member.stop
-        if member.kind is MemberKind.GLOBAL_HEADER:
-            continue
-        archive.oddities["repeated_name"] += member.name in names
-        names.add(member.name)
-        archive.samples.setdefault(key_of(member.name), Sample(key_of(member.name))).members.append(member)
+        names.add(name)
+        files += 1
+        key = key_of(name)
+        if key in samples:
+            samples[key].members.append(member)
+        else:
+            samples[key] = Sample(key, [member])
+    archive.oddities["repeated_name"] += files - len(names)
+    if not archive.end and archive.oddities[MemberKind.DAMAGED.value]:
+        raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
     return archive
 
 
@@ -176,8 +179,3 @@ def _is_blank(view: memoryview, start: int) -> bool:
 def _copy(view: memoryview, start: int, stop: int, target: BufferedSink) -> None:
     for at in range(start, stop, _COPY_BYTES):
         target.write(view[at : min(stop, at + _COPY_BYTES)])
-
-
-def in_order(archive: Archive) -> Sequence[Sample]:
-    """Samples by their first member."""
-    return list(archive.samples.values())

@@ -1,14 +1,12 @@
-"""What lies beside a shard of samples: the Parquet with a line for each download, and the counts of `_stats.json`.
+"""What lies beside a shard of samples: the Parquet with a line for each download, and what counts its lines.
 
-In it: keys, columns and hints of the lines, and both files written again without some lines.
-Not in it: the samples themselves. Rules: a line is joined to its sample by `key`; a Parquet without that column is no
-side file of samples; counts of a stats file follow what is left, and whatever else it says stays.
+In it: keys, columns and hints of the lines, and the side files written again without some lines.
+Not in it: the samples themselves, how a side file is written (`parquet`, `companions`). Rules: a line is joined to its
+sample by `key`; a Parquet without that column is trouble, since a removal could not follow from one to the other.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,19 @@ import pyarrow as pa
 
 from vetset.config import Settings
 from vetset.datasets.columns import column_of, sealed_batch
+from vetset.datasets.companions import Gone, copy_file, write_stats
 from vetset.datasets.location import probe_of, readable
+from vetset.datasets.naming import STATS
 from vetset.datasets.parquet import Parquet
 from vetset.datasets.rowgroups import no_arrow_message, opened, rows_of_group
-from vetset.datasets.runs import Rows, kept
+from vetset.datasets.runs import Rows
 from vetset.datasets.stored import SIZES, Hint, hint_of
 from vetset.errors import ShardError, Trouble
 from vetset.ports import Products
 from vetset.records import DIGEST_COLUMNS, Column, RowBatch, Shard
 
-#: Columns of img2dataset's side files that are used beside ours.
-KEY, STATUS = "key", "status"
-STATS = "_stats.json"
-#: Counts of a stats file, and the status of the lines each is of (img2dataset 1.47, logger.write_stats).
-_COUNTS = {"successes": "success", "failed_to_download": "failed_to_download", "failed_to_resize": "failed_to_resize"}
-MAX_STATS_BYTES = 1024 * 1024
+#: The column by which img2dataset's lines and samples belong together.
+KEY = "key"
 
 
 class SideFiles:
@@ -44,14 +40,18 @@ class SideFiles:
         self.parquet = Parquet(root, settings)
 
     def keys(self, shard: Shard) -> list[bytes | None] | None:
-        """The key of every line, or None where there is no side Parquet with keys."""
+        """The key of every line, or None where there is no side Parquet."""
         side = self._side(shard)
         if side is None:
             return None
+        if KEY not in self._names(side):
+            raise ShardError(
+                Trouble.COLUMN_MISSING,
+                "the Parquet beside the shard has no column `key` that joins its lines to samples; if it is none of"
+                " img2dataset's, audit it in a folder of its own",
+            )
         keys: list[bytes | None] = []
         for batch in self._columns_of(side, (KEY,)):
-            if KEY not in batch.schema.names:
-                return None
             with no_arrow_message():
                 keys.extend(None if value is None else str(value).encode() for value in batch.column(KEY).to_pylist())
         return keys
@@ -89,65 +89,31 @@ class SideFiles:
             )
         return hints
 
-    def write_without(self, shard: Shard, removed: Rows, product: Products) -> None:
-        """The side files less the lines removed (which may be none)."""
+    def write_without(self, shard: Shard, lines: Rows, others: int, product: Products) -> None:
+        """The side files less the lines removed (which may be none), and so many samples without a line."""
         side = self._side(shard)
-        statuses = self._statuses(side) if side is not None else []
-        for path in shard.companions:
-            if side is not None and path == side.path:
-                self._write_parquet(side, removed, product)
-            elif path.endswith(STATS):
-                left = [
-                    status for status, stays in zip(statuses, kept(removed, 0, len(statuses)), strict=True) if stays
-                ]
-                with product(path) as sink:
-                    sink.write(self._stats(path, left, len(removed)))
-            else:
-                raise ShardError(Trouble.NOT_THE_FORMAT, "a side file of a kind that is not understood")
-
-    def _write_parquet(self, side: Shard, removed: Rows, product: Products) -> None:
-        if len(removed):
-            self.parquet.write_without(side, removed, product)
+        if side is not None and len(lines):
+            self.parquet.write_without(side, lines, product)
             return
-        with product(side.path) as sink, readable(), (self.root / side.path).open("rb") as file:
-            while piece := file.read(4 * 1024 * 1024):
-                sink.write(piece)
-
-    def _stats(self, path: str, statuses: Sequence[Any], removed: int) -> bytes:
-        """A stats file counted anew; what is no object of counts is copied as it is."""
-        with readable():
-            text = (self.root / path).read_bytes()[: MAX_STATS_BYTES + 1]
-        try:
-            tree = json.loads(text)
-        except (ValueError, RecursionError):
-            tree = None
-        if not isinstance(tree, dict) or len(text) > MAX_STATS_BYTES:
-            return text
-        if statuses:
-            of = Counter(statuses)
-            fresh = {"count": len(statuses), **{name: of[status] for name, status in _COUNTS.items()}}
-        else:
-            gone = {name: tree.get(name, 0) for name in ("count", "successes")}
-            fresh = {name: max(0, value - removed) for name, value in gone.items() if isinstance(value, int)}
-        tree.update({name: value for name, value in fresh.items() if name in tree})
-        return json.dumps(tree, indent=4).encode("utf-8")
-
-    def _statuses(self, side: Shard) -> list[Any]:
-        if STATUS not in self._names(side):
-            return []
-        found: list[Any] = []
-        for batch in self._columns_of(side, (STATUS,)):
-            with no_arrow_message():
-                found.extend(batch.column(STATUS).to_pylist())
-        return found
+        for path in shard.companions:
+            with product(path) as sink:
+                if side is None and path.endswith(STATS):
+                    write_stats(self.root / path, Gone(others, others), sink)
+                elif side is not None:
+                    copy_file(self.root / path, sink)
+                else:
+                    raise ShardError(Trouble.NOT_THE_FORMAT, "a side file of a kind that is not understood")
 
     def _side(self, shard: Shard) -> Shard | None:
-        """The Parquet beside a shard, as a shard of its own."""
+        """The Parquet beside a shard, as a shard of its own with the rest of the side files beside it."""
         for path in shard.companions:
             if path.endswith(".parquet"):
                 with readable():
                     size_bytes = (self.root / path).stat().st_size
-                    return Shard(shard.id, path, size_bytes, probe_of(self.root / path, size_bytes))
+                    probe = probe_of(self.root / path, size_bytes)
+                return Shard(
+                    shard.id, path, size_bytes, probe, tuple(name for name in shard.companions if name != path)
+                )
         return None
 
     def _names(self, side: Shard) -> list[str]:

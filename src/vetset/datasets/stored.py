@@ -39,7 +39,8 @@ def stored_of(said: Mapping[str, Any], settings: PictureSettings) -> Stored:
     """
     width, height, before, tall = (_whole(said.get(name)) for name in SIZES)
     if settings.resize_mode != "auto":
-        return Stored(ResizeMode(settings.resize_mode), before, tall)
+        mode = ResizeMode(settings.resize_mode)
+        return Stored(mode, before, tall, intact=settings.intact and mode is ResizeMode.NO)
     if before and (width, height) == (before, tall):
         return Stored(ResizeMode.NO, before, tall)
     return Stored(None, before, tall, intact=settings.intact)

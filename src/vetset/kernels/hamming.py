@@ -29,11 +29,13 @@ Near = tuple[I64, I64, I64]
 KEY_BYTES = 32
 KEY_BITS = 256
 
-_MAGIC = b"vsnear2\0"
+_MAGIC = b"vsnear3\0"
 _AT_ORDER, _BAND_BYTES, _MOST_BANDS = 64, 32, 32
 _AT_BANDS = _AT_ORDER + KEY_BITS
 _AT_TABLES = _AT_BANDS + _MOST_BANDS * _BAND_BYTES
-_LEAST_BITS, _MOST_BITS = 8, 26
+_LEAST_BITS, _MOST_BITS = 8, 28
+#: A table has a block of so many bytes for so many values, and one more.
+_BLOCK_BYTES, _BLOCK_VALUES = 12, 16
 #: Bytes that a key may cost in all, its own 32 too: few keys may have more, since tables do not shrink below a size.
 _BYTES_OF_MANY, _BYTES_OF_FEW, _MANY = 96, 240, 4_000_000
 #: Comparing a key by its number costs about as much as so many in a row.
@@ -119,8 +121,12 @@ def _places(bits: int, radius: int) -> int:
 
 
 def _bytes_per_key(plan: _Plan, count: int) -> float:
-    tables = sum(bands * 4 * ((1 << bits) + 1 + count) for bands, bits, _ in plan)
+    tables = sum(bands * (_table_bytes(bits) + 4 * count) for bands, bits, _ in plan)
     return KEY_BYTES + tables / max(1, count)
+
+
+def _table_bytes(bits: int) -> int:
+    return _BLOCK_BYTES * ((1 << bits) // _BLOCK_VALUES + 1)
 
 
 def _placed(plan: _Plan) -> tuple[Band, ...]:
@@ -172,7 +178,7 @@ def _laid_out(bands: tuple[Band, ...], count: int) -> list[int]:
     """Where the starts and the numbers of each band lie, in turn, and where the last ends."""
     places = [_AT_TABLES]
     for band in bands:
-        places.append(places[-1] + 4 * ((1 << band.bits) + 1))
+        places.append(places[-1] + _table_bytes(band.bits))
         places.append(places[-1] + 4 * count)
     return places
 

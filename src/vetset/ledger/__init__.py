@@ -9,7 +9,7 @@ from vetset.ledger.disk import Disk
 from vetset.ledger.manifest import Manifest, Product, StepRoot
 from vetset.ledger.record import Failure, Ledger
 from vetset.ledger.run import create_run, discard_run, open_run
-from vetset.ledger.sink import ProductStream, Sink
+from vetset.ledger.sink import ProductStream, Sink, pieces_of
 
 __all__ = [
     "Disk",
@@ -23,4 +23,5 @@ __all__ = [
     "create_run",
     "discard_run",
     "open_run",
+    "pieces_of",
 ]

@@ -151,7 +151,7 @@ class Sink:
     def copy(self, name: str, source: Path) -> Product:
         """A product with a file's bytes, read in pieces. Raises ShardError if the source cannot be read."""
         with self.product(name) as stream:
-            for piece in _pieces(source):
+            for piece in pieces_of(source):
                 stream.write(piece)
         return stream.product
 
@@ -266,7 +266,8 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _pieces(source: Path) -> Iterator[bytes]:
+def pieces_of(source: Path) -> Iterator[bytes]:
+    """A file's bytes, some at a time. Raises ShardError if it cannot be read."""
     try:
         with source.open("rb") as file:
             while piece := file.read(COPY_BYTES):

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Product, ProductStream, Sink
+from vetset.ledger import Product, ProductStream, Sink, pieces_of
 from vetset.pipeline.room import (
     I64,
     Made,
     Room,
     balance,
+    digest_of_all,
     digest_of_files,
     distinct,
     held_rows,
@@ -31,6 +32,8 @@ from vetset.stages import clean, screen
 #: The name under which a manifest of `clean` names the shard's file in the cleaned dataset.
 CLEANED = "cleaned"
 
+_MOST_OPEN = 16  # files of a shard that are written side by side
+
 
 def clean_shard(room: Room, task: Task) -> Made:
     """Writes the shard's file of the cleaned dataset: a copy where nothing goes, else the shard less its rows."""
@@ -42,9 +45,12 @@ def clean_shard(room: Room, task: Task) -> Made:
         screened.rows, **_removals(room, task), settings=clean.CleanSettings(room.settings.remove_held)
     )
     balance(result.tally, screened.rows)
-    if digest_of_files(room, shard) != screened.materials["source"]:
-        raise ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
-    products = _write_cleaned(room, cleaned, shard, result.onward)
+    if not len(result.onward):
+        products = _copied(room, cleaned, shard, screened.materials["source"])
+    elif digest_of_files(room, shard) == screened.materials["source"]:
+        products = _write_cleaned(room, cleaned, shard, result.onward)
+    else:
+        raise _changed()
     digest = room.vault.seal_hits("clean", shard, (), result.tally)
     room.ledger.note("clean", shard.id, {"vault": digest})
     return Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, products)
@@ -72,10 +78,29 @@ def _policy_rows(room: Room, shard: Shard) -> I64:
     return np.concatenate(pieces)
 
 
+def _changed() -> ShardError:
+    return ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
+
+
+def _copied(room: Room, cleaned: Sink, shard: Shard, source: str) -> dict[str, Product]:
+    """Every file of the shard as it is, read once: it becomes a product only if it is what was screened."""
+    names = room.dataset.files(shard)
+    if len(names) > _MOST_OPEN:
+        if digest_of_files(room, shard) != source:
+            raise _changed()
+        return _named(cleaned.copy(name, room.root / name) for name in names)
+    with contextlib.ExitStack() as open_products:
+        streams = [open_products.enter_context(cleaned.product(name)) for name in names]
+        for name, stream in zip(names, streams, strict=True):
+            for piece in pieces_of(room.root / name):
+                stream.write(piece)
+        if digest_of_all(names, [stream.product.sha256 for stream in streams]) != source:
+            raise _changed()
+    return _named(stream.product for stream in streams)
+
+
 def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dict[str, Product]:
-    """Every file of the shard: as it is, or less what belongs to the rows removed."""
-    if not len(removed):
-        return _named(cleaned.copy(name, room.root / name) for name in room.dataset.files(shard))
+    """Every file of the shard less what belongs to the rows removed."""
     written: list[ProductStream] = []
 
     @contextlib.contextmanager
@@ -85,7 +110,11 @@ def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dic
         written.append(stream)
 
     room.dataset.write_without(shard, removed, product)
-    return _named(stream.product for stream in written)
+    products = [stream.product for stream in written]
+    # An earlier cleaning may have kept what goes now; of a folder that would be a file that nothing overwrites.
+    for name in set(room.dataset.files(shard)).difference(product.name for product in products):
+        cleaned.remove(name)
+    return _named(products)
 
 
 def _named(products: Iterable[Product]) -> dict[str, Product]:

@@ -95,7 +95,11 @@ def balance(tally: Tally, rows: int) -> None:
 def digest_of_files(room: Room, shard: Shard) -> str:
     """SHA-256 in hex of a shard's file, or where it is several files, over a line of digest and name for each."""
     names = room.dataset.files(shard)
-    digests = [digest_of_file(room.root / name) for name in names]
+    return digest_of_all(names, [digest_of_file(room.root / name) for name in names])
+
+
+def digest_of_all(names: Sequence[str], digests: Sequence[str]) -> str:
+    """The digest of a shard's files from those of each."""
     if len(names) == 1:
         return digests[0]
     lines = "".join(f"{digest} {name}\n" for digest, name in zip(digests, names, strict=True))

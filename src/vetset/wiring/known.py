@@ -20,6 +20,7 @@ from vetset.config import Rule, Settings, settings_from
 from vetset.datasets.location import Found
 from vetset.datasets.printable import printable
 from vetset.errors import Stop
+from vetset.kernels import native
 from vetset.ledger import Disk, Ledger, open_run
 from vetset.records import Shard
 from vetset.summary import ListFigures
@@ -80,6 +81,7 @@ def fingerprint_of(found: Found, lists: Sequence[ListFigures], settings: Setting
         "lists": sorted([item.name, item.version, item.digest] for item in lists),
         "audit": audit,
         "columns": dict(settings.columns),
+        "native": native.LIB is not None,  # cuts the pages of a Parquet file where Arrow would write a row group anew
         **_of_pictures(settings),
         "rules": [asdict(replace(rule, words_file="")) for rule in rules],
     }
