@@ -3,8 +3,8 @@
     python -m bench.hamming [--counts 1000000 10000000] [--lists words crops] [--rounds 5] [--pictures DIR]
 
 In it: lists, queries, contenders, the table. Rules: one thread, CPU seconds; contenders take turns in each round and
-the median is shown; the index is searched where production has it, in a sealed memory file of ordinary pages; what is found
-must be what comparing all pairs finds, pair by pair, and every planted query must be found, or nothing is printed.
+the median is shown; the index is searched where production has it, in a sealed memory file of ordinary pages; what is
+found must be what comparing all pairs finds, pair by pair, and every planted query must be found, or nothing is printed.
 
 Lists: `words` draws each of a key's eight 32-bit words from the PDQ of pictures and their crops (about 14,000), which
 gives real bits and crowded buckets; `crops` are the PDQ of random crops of those pictures, in eight orientations, near
