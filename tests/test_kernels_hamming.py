@@ -165,7 +165,7 @@ def test_a_key_that_every_band_but_one_would_miss_is_found(data: st.DataObject, 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("radius_bits", [0, 8, 31, 40])
 def test_an_index_of_its_own_plan_finds_what_was_planted(kind: str, radius_bits: int) -> None:
-    table = table_of(keys_of(kind, 60_000, 3))
+    table = table_of(keys_of(kind, 20_000, 3))
     listed = kernels.listed_keys(table)
     picked = listed[np.linspace(0, len(listed) - 1, 40).astype(np.int64)]
     queries = np.concatenate([picked, flipped(picked, np.arange(40), 5), keys_of(kind, 10, 4)])
@@ -232,7 +232,7 @@ def test_an_index_made_without_the_native_module_serves_with_it_and_the_other_wa
 
 @pytest.mark.parametrize("count", [100, 50_000, 1_000_000, 10_000_000, 100_000_000])
 def test_every_plan_is_exact_and_fits(count: int) -> None:
-    for radius_bits in RADII:
+    for radius_bits in (0, 1, 7, 20, 30, 31, 32, 48):
         bands = bands_for(count, radius_bits)
         taken = [band.shift + bit for band in bands for bit in range(band.bits)]
         assert len(set(taken)) == len(taken)
