@@ -66,18 +66,18 @@ INLINE void take_next(Lane *lane, const int64_t *offsets, const uint8_t *data, c
                       size_t *next) {
     while (*next < count && !mask[*next]) ++*next;
     lane->busy = *next < count;
+    lane->at = data, lane->left = 0, lane->done = BLOCK;
     if (!lane->busy) return;
     lane->row = (*next)++;
-    lane->at = data + offsets[lane->row];
+    lane->at += offsets[lane->row];
     lane->left = (size_t)(offsets[lane->row + 1] - offsets[lane->row]);
-    lane->done = BLOCK;
 }
 
 INLINE void hash_all(const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, const uint8_t *key,
                      size_t key_bytes, uint64_t *out) {
     uint64_t begun[8];
     Lane lanes[LANES];
-    Wide h[8], m[WORDS], bytes = {0}, last = {0};
+    Wide h[8], m[WORDS] = {{0}}, bytes = {0}, last = {0};
     size_t next = 0, busy = 0;
     keyed(key, key_bytes, begun);
     for (int k = 0; k < 8; k++) h[k] = (Wide){0} + begun[k];
@@ -100,7 +100,7 @@ INLINE void hash_all(const int64_t *offsets, const uint8_t *data, const uint8_t 
             out[lane->row] = h[0][l] ? h[0][l] : 1; /* 0 means absent */
             for (int k = 0; k < 8; k++) h[k][l] = begun[k];
             take_next(lane, offsets, data, mask, count, &next);
-            if (!lane->busy) busy--, lane->left = 0, lane->at = data;
+            busy -= !lane->busy;
         }
     }
 }

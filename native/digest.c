@@ -126,6 +126,35 @@ static PyObject *body_digests(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* column_same(offsets, data, first, offsets2, data2, first2, out): out[i] is 1 where two columns hold the same bytes. */
+static PyObject *column_same(PyObject *module, PyObject *args) {
+    (void)module;
+    Py_buffer offsets, data, other_offsets, other_data, out;
+    Py_ssize_t first, other_first;
+    if (!PyArg_ParseTuple(args, "y*y*ny*y*nw*", &offsets, &data, &first, &other_offsets, &other_data, &other_first, &out))
+        return NULL;
+    const size_t count = (size_t)out.len;
+    const int sound = first >= 0 && other_first >= 0 &&
+                      vetset_column_holds(offsets.buf, (size_t)offsets.len / 8, (size_t)data.len, (size_t)first, count) &&
+                      vetset_column_holds(other_offsets.buf, (size_t)other_offsets.len / 8, (size_t)other_data.len,
+                                          (size_t)other_first, count);
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        const int64_t *one = (const int64_t *)offsets.buf + first, *two = (const int64_t *)other_offsets.buf + other_first;
+        uint8_t *same = out.buf;
+        for (size_t i = 0; i < count; i++) {
+            const size_t size = (size_t)(one[i + 1] - one[i]);
+            same[i] = size == (size_t)(two[i + 1] - two[i]) &&
+                      !memcmp((const uint8_t *)data.buf + one[i], (const uint8_t *)other_data.buf + two[i], size);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&offsets), PyBuffer_Release(&data), PyBuffer_Release(&other_offsets), PyBuffer_Release(&other_data);
+    PyBuffer_Release(&out);
+    if (!sound) return PyErr_Format(PyExc_ValueError, "the columns' buffers disagree");
+    Py_RETURN_NONE;
+}
+
 /* column_unhex(offsets, data, first, present, out): hex digests read; present[i] becomes 1 for a digest, 2 for a value
  * that is neither a digest as it stands nor empty, and which somebody else has to look at. */
 static PyObject *column_unhex(PyObject *module, PyObject *args) {
@@ -156,6 +185,7 @@ static PyObject *column_unhex(PyObject *module, PyObject *args) {
 PyMethodDef digest_methods[] = {
     {"column_digests", column_digests, METH_VARARGS, "Digests of an Arrow column of large binary."},
     {"body_digests", body_digests, METH_VARARGS, "Digests of a sequence of buffers."},
+    {"column_same", column_same, METH_VARARGS, "Where two Arrow columns of large binary hold the same bytes."},
     {"column_unhex", column_unhex, METH_VARARGS, "Hex digests of an Arrow column of large binary."},
     {NULL, NULL, 0, NULL},
 };
