@@ -3,7 +3,7 @@
     python bench/kernels.py [--rounds 5] [--digests 10000000] [--rows 200000]
 
 CPU seconds of this process, one thread; the contenders take turns in every round, and the least of each counts. Values
-are made from a seed: URLs of about 108 characters, digests at random, one probe in a hundred a hit, and then all of them.
+are made from a seed: URLs of about 108 characters, digests at random; one probe in a hundred is a hit, then every one.
 Every contender must give the same answers, or nothing is printed.
 """
 
