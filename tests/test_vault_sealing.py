@@ -18,7 +18,7 @@ from tests.tools import needed
 from tests.vaults import SHARD, Opened, custodian_identity, hit, made_run, plain_of, recipient, unsealed
 from vetset.errors import ShardError, SinkError, Stop, Trouble
 from vetset.ledger import Ledger
-from vetset.records import Hit, Sealed, Shard, Tally
+from vetset.records import Hit, ScreenOutcome, Sealed, Shard, Tally
 from vetset.vault import RunKeys, Vault, age, new_keys, open_keys
 from vetset.vault.ladder import LEAST_BYTES
 
@@ -247,6 +247,30 @@ def test_hits_and_the_tally_come_back(run: Opened, urls: list[bytes | None]) -> 
     assert [line["row"] for line in lines] == list(range(len(urls)))
     assert json.loads(json.dumps(lines)) == lines
     assert all("pad" not in line and "tally" not in line for line in lines)
+
+
+def test_rows_and_addresses_are_read_without_the_rest(run: Opened) -> None:
+    outcomes = [ScreenOutcome.HIT, ScreenOutcome.NEAR_HIT, ScreenOutcome.HIT]
+    found = [hit(row, b"http://a.example/%d" % row, outcome=outcome) for row, outcome in enumerate(outcomes)]
+    run.vault.seal_hits("screen", SHARD, found, {})
+    assert list(run.vault.rows("screen", SHARD)) == [0, 1, 2]
+    assert list(run.vault.rows("screen", SHARD, ScreenOutcome.HIT)) == [0, 2]
+    addresses = run.vault.addresses("screen", SHARD, {1, 2, 9})
+    assert {row: address.unseal() for row, address in addresses.items()} == {
+        row: found[row].address.unseal() for row in (1, 2)
+    }
+
+
+@pytest.mark.parametrize("line", [{"row": "x"}, {"row": 1}, {}, {"row": 1, "outcome": "hit", "url": 5, "digests": {}}])
+def test_rows_and_addresses_of_a_damaged_line_are_trouble(run: Opened, line: dict[str, Any]) -> None:
+    run.vault.seal("screen", SHARD.id, [{"row": 1, "digests": {"md5": "zz"}, "url": None, **line}])
+    for look in (lambda: run.vault.addresses("screen", SHARD, {1, "x"}), lambda: list(run.vault.hits("screen", SHARD))):
+        with pytest.raises(ShardError) as caught:
+            look()
+        assert caught.value.trouble is Trouble.VAULT
+    if "outcome" not in line:
+        with pytest.raises(ShardError):
+            list(run.vault.rows("screen", SHARD))
 
 
 def test_a_tally_that_grows_while_hits_come_is_sealed_as_it_ended(run: Opened) -> None:
