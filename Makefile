@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench lock lock-bench docs campaign pictures fuzz system clean
+.PHONY: demo test check bench lock lock-bench docs campaign pictures fuzz recall system clean
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard native/*.c native/*.h) | system
 	$(PYTHON) -c 'import sys; sys.exit("vetset needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -46,6 +46,14 @@ bench:           ## side by side with the peers, in an environment of their own
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	.venv-bench/bin/python bench/columns.py
+	.venv-bench/bin/python bench/kernels.py
+	.venv-bench/bin/python -m bench.hamming --counts 1000000
+	.venv-bench/bin/python bench/tars.py
+	.venv-bench/bin/python bench/clean.py
+	.venv-bench/bin/python -m bench.sandbox
+
+recall: $(STAMP)   ## PDQ after harmless edits, and false near matches: the table of bench/README.md
+	$(BIN)/python bench/recall.py
 
 lock:            ## renews requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock

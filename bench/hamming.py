@@ -2,19 +2,21 @@
 
     python -m bench.hamming [--counts 1000000 10000000] [--lists words crops] [--rounds 5] [--pictures DIR]
 
-In it: lists, queries, contenders, the table. Rules: one thread, CPU seconds, contenders take turns in each round and the
-median is shown; the index is searched where production has it, in a sealed memory file of ordinary pages; what is found
-must be what comparing all pairs finds, pair by pair, and every planted query must be found, or nothing is printed.
+In it: lists, queries, contenders, the table.
+Rules: one thread, CPU seconds, contenders take turns in each round and the median is shown; the index is searched where
+production has it, in a sealed memory file of ordinary pages; what is found must be what comparing all pairs finds, pair
+by pair, and every planted query must be found, or nothing is printed.
 
 Lists: `words` draws each of a key's eight 32-bit words from the PDQ of pictures and their crops (about 14,000), which
 gives real bits and crowded buckets; `crops` are the PDQ of random crops of those pictures, in eight orientations, near
-to each other as real lists are; `uniform` are random bits. Queries: 500 of the list's own kind, and 200 keys of the list
-with 0 to 31 bits turned over.
+to each other as real lists are; `uniform` are random bits. Queries: 500 of the list's own kind, and 200 keys of the
+list with 0 to 31 bits turned over.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import platform
@@ -166,7 +168,8 @@ def vetset(keys: U8) -> Contender:
     started = time.process_time()
     memory = build_near([table], RADIUS_BITS)
     spent = time.process_time() - started
-    assert memory is not None
+    if memory is None:
+        raise SystemExit("no index was built")
     near = map_near(memory, [table])[0]
     os.close(memory)
     each = (heads.nbytes + tails.nbytes + len(near.index)) / len(keys)
@@ -175,10 +178,11 @@ def vetset(keys: U8) -> Contender:
 
 def by_faiss(name: str, index: Any, keys: U8, every: int) -> Contender:
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # so that what was freed before is not taken for nothing
     before, started = resident_bytes(), time.process_time()
     index.add(keys)
     spent = time.process_time() - started
-    each = (resident_bytes() - before) / len(keys)
+    each = max(32.0, (resident_bytes() - before) / len(keys))
 
     def ask(queries: U8) -> Answer:
         limits, distances, positions = index.range_search(queries, RADIUS_BITS + 1)  # faiss takes less than the radius

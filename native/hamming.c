@@ -8,11 +8,16 @@
  * within r_i. Where that would be too many keys, or the radius is greater than the bands were planned for, all keys are
  * compared instead.
  *
+ * More is known (Qin, Xiao, "Pigeonring: a principle for faster thresholded similarity search", 2018): going round the
+ * bands there is a band i from which on every run stays under its sum of (r + 1), the first alone and with the next one
+ * too. So beside the number of a key stand as many bits of its next band as there is room for, and a key is looked at
+ * only if these differ from the query's in at most r_i + r_next + 1 less what the band itself differs in.
+ *
  * The keys stay where the list has them: first 8 bytes as numbers (heads), and the other 24 (tails). An index is one
- * buffer beside them (see the offsets below): header, order of bits, bands, and for each band its blocks and the numbers
- * of its keys by value. A block tells of 16 values where their keys start, and of each how many there are in 4 bits, so
- * that a table is small enough to stay near the processor; values with 15 keys or more make their block crowded: then
- * the keys of all its values are taken. Nothing read from an index is believed: a start or number out of bounds ends the
+ * buffer beside them (see the offsets below): header, order of bits, bands, and for each band its blocks and its entries
+ * by value. A block tells of 8 values where their entries start, and of each how many there are in 8 bits, so that a
+ * table is small enough to stay near the processor; values with 255 entries or more make their block crowded: then the
+ * entries of all its values are taken. Nothing read from an index is believed: a start or number out of bounds ends the
  * search with an error.
  */
 #include "native.h"
@@ -23,16 +28,17 @@
 
 enum {
     KEY_BYTES = 32, HEAD_BYTES = 8, TAIL_BYTES = 24, KEY_BITS = 256, MOST_BANDS = 32, MOST_BITS = 28, MOST_RADIUS = 2,
-    LOW_BITS = 4, VALUES = 1 << LOW_BITS, BLOCK_BYTES = 12, CROWD = 15,
+    LOW_BITS = 3, VALUES = 1 << LOW_BITS, BLOCK_BYTES = 12, CROWD = 255,
+    LEAST_WIDTH = 4, MOST_WIDTH = 8,
     AT_COUNT = 8, AT_BANDS = 16, AT_ORDER = 64, AT_BAND = AT_ORDER + KEY_BITS, AT_TABLES = AT_BAND + MOST_BANDS * 32,
 };
-static const char MAGIC[8] = "vsnear3";
+static const char MAGIC[8] = "vsnear4";
 static const uint32_t CROWDED = 1u << 31; /* set in the start of a block */
 
 enum { OK = 1, DAMAGED = 0, NO_MEMORY = -1, TOO_MANY = 2 };
 
 typedef struct { const uint8_t *heads, *tails; size_t count; } Keys; /* (count) native u64, (count, 24) bytes */
-typedef struct { uint32_t shift, bits, radius, unused; uint64_t blocks, ids; } Band; /* places in bytes */
+typedef struct { uint32_t shift, bits, radius, width; uint64_t blocks, entries; } Band; /* width and places in bytes */
 
 typedef struct {
     const uint8_t *data;
@@ -40,7 +46,8 @@ typedef struct {
     const Band *band;
     uint32_t bands;
     uint64_t count;
-    int radius; /* the greatest that the bands are exact for; -1 without bands */
+    int radius;       /* the greatest that the bands are exact for; -1 without bands */
+    unsigned id_bits; /* of an entry, for the number of its key; the rest are of its next band */
 } Index;
 
 static uint64_t word_at(const uint8_t *at) {
@@ -60,10 +67,11 @@ static uint32_t number_at(const uint8_t *at) {
 /* Whether a band lies behind the one before and its tables inside the buffer. */
 static int sound(const Band *band, uint32_t shift, uint64_t count, size_t bytes) {
     if (band->bits < LOW_BITS || band->bits > MOST_BITS || band->radius > MOST_RADIUS) return 0;
+    if (band->width < LEAST_WIDTH || band->width > MOST_WIDTH) return 0;
     if (band->shift < shift || band->shift > KEY_BITS - band->bits) return 0;
-    const uint64_t blocks = (((uint64_t)1 << (band->bits - LOW_BITS)) + 1) * BLOCK_BYTES, ids = count * 4;
-    if (band->ids % 4 || band->blocks < AT_TABLES || band->ids < AT_TABLES) return 0;
-    return band->blocks <= bytes && bytes - band->blocks >= blocks && band->ids <= bytes && bytes - band->ids >= ids;
+    const uint64_t blocks = (((uint64_t)1 << (band->bits - LOW_BITS)) + 1) * BLOCK_BYTES, entries = count * band->width + 8; /* read 8 at a time */
+    if (band->blocks < AT_TABLES || band->entries < AT_TABLES) return 0;
+    return band->blocks <= bytes && bytes - band->blocks >= blocks && band->entries <= bytes && bytes - band->entries >= entries;
 }
 
 /* Each bit must stand in one place only, or the bands would not tell what they are planned to. */
@@ -86,7 +94,15 @@ static int opened(Index *index, const uint8_t *data, size_t bytes) {
         shift = band->shift + band->bits;
         index->radius += 1 + (int)band->radius;
     }
+    while (index->count >> index->id_bits) index->id_bits++;
     return 1;
+}
+
+/* Which bits of the next band's value an entry of this band has room for, behind the number of its key. */
+static uint64_t told(const Index *index, uint32_t b) {
+    const unsigned room = 8 * index->band[b].width - index->id_bits;
+    const unsigned next = index->band[(b + 1) % index->bands].bits;
+    return ((uint64_t)1 << (room < next ? room : next)) - 1;
 }
 
 /* --- building --------------------------------------------------------------------------------------------------------- */
@@ -112,16 +128,23 @@ static uint32_t value_in(const Parts *parts, const Keys *keys, size_t i) {
     return value;
 }
 
-/* Numbers of keys by value; `ends` becomes where the keys of each value end. */
-static void sort(uint32_t *ends, uint32_t *ids, const uint32_t *values, size_t count, size_t every) {
+/* Entries by value; `ends` becomes where those of each value end. */
+static void sort(uint32_t *ends, uint8_t *entries, const Index *index, uint32_t b, const uint32_t *values,
+                 const uint32_t *next) {
+    const uint64_t mask = told(index, b);
+    const size_t every = (size_t)1 << index->band[b].bits, width = index->band[b].width;
     memset(ends, 0, every * 4);
-    for (size_t i = 0; i < count; i++) ends[values[i]]++;
+    for (size_t i = 0; i < index->count; i++) ends[values[i]]++;
     uint32_t start = 0;
     for (size_t v = 0; v < every; v++) {
         const uint32_t own = ends[v];
         ends[v] = start, start += own;
     }
-    for (size_t i = 0; i < count; i++) ids[ends[values[i]]++] = (uint32_t)i;
+    for (size_t i = 0; i < index->count; i++) {
+        const uint64_t entry = (next[i] & mask) << index->id_bits | i;
+        for (size_t byte = 0; byte < width; byte++) entries[width * ends[values[i]] + byte] = (uint8_t)(entry >> 8 * byte);
+        ends[values[i]]++;
+    }
 }
 
 static void pack(uint8_t *blocks, const uint32_t *ends, size_t every) {
@@ -133,11 +156,16 @@ static void pack(uint8_t *blocks, const uint32_t *ends, size_t every) {
             const uint32_t own = ends[first + v] - start;
             start = ends[first + v];
             if (own >= CROWD) block |= CROWDED;
-            else counts |= (uint64_t)own << 4 * v;
+            else counts |= (uint64_t)own << 8 * v;
         }
         memcpy(blocks, &block, 4), memcpy(blocks + 4, &counts, 8);
     }
     memcpy(blocks, &start, 4), memset(blocks + 4, 0, 8); /* where the last block ends */
+}
+
+static void evaluate(const Index *index, uint32_t b, const Keys *keys, Parts *parts, uint32_t *values) {
+    prepare(index, index->band + b, parts);
+    for (size_t i = 0; i < keys->count; i++) values[i] = value_in(parts, keys, i);
 }
 
 /* Fills the tables of an index whose header, order and bands stand in the buffer already. */
@@ -145,19 +173,22 @@ int vetset_hamming_build(uint8_t *data, size_t bytes, const uint8_t *heads, cons
     Index index;
     const Keys keys = {heads, tails, count};
     if (!opened(&index, data, bytes) || index.count != count) return DAMAGED;
-    size_t most = 1;
-    for (uint32_t b = 0; b < index.bands; b++) if (most < (size_t)1 << index.band[b].bits) most = (size_t)1 << index.band[b].bits;
-    uint32_t *values = malloc((count + 1) * sizeof *values), *ends = malloc(most * sizeof *ends);
+    if (!index.bands) return OK;
+    size_t most = 0;
+    for (uint32_t b = 0; b < index.bands; b++) most |= (size_t)1 << index.band[b].bits;
+    uint32_t *values = malloc((count + 1) * sizeof *values), *next = malloc((count + 1) * sizeof *next);
+    uint32_t *ends = malloc(most * sizeof *ends);
     Parts *parts = malloc(sizeof *parts);
-    const int done = values && ends && parts ? OK : NO_MEMORY;
+    const int done = values && next && ends && parts ? OK : NO_MEMORY;
+    if (done == OK) evaluate(&index, 0, &keys, parts, next);
     for (uint32_t b = 0; done == OK && b < index.bands; b++) {
-        const Band band = index.band[b];
-        prepare(&index, &band, parts);
-        for (size_t i = 0; i < count; i++) values[i] = value_in(parts, &keys, i);
-        sort(ends, (uint32_t *)(data + band.ids), values, count, (size_t)1 << band.bits);
-        pack(data + band.blocks, ends, (size_t)1 << band.bits);
+        uint32_t *own = next;
+        next = values, values = own;
+        evaluate(&index, (b + 1) % index.bands, &keys, parts, next);
+        sort(ends, data + index.band[b].entries, &index, b, values, next);
+        pack(data + index.band[b].blocks, ends, (size_t)1 << index.band[b].bits);
     }
-    free(values), free(ends), free(parts);
+    free(values), free(next), free(ends), free(parts);
     return done;
 }
 
@@ -196,15 +227,15 @@ static void in_order(Found *found) {
 
 /* --- searching -------------------------------------------------------------------------------------------------------- */
 
-/* Comparing a key by its number costs about as much as twelve in a row (bench/hamming.py): so many keys are worth it. */
-#ifndef PER_MILLE_BY_NUMBER
-#define PER_MILLE_BY_NUMBER 80
+/* An entry costs about as much as a key in a row, and more if its key must be looked at: so many of all are worth it. */
+#ifndef PER_MILLE_BY_BANDS
+#define PER_MILLE_BY_BANDS 250
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct { uint64_t head, tail[3]; uint32_t values[MOST_BANDS]; } Query;
-typedef struct { uint32_t from, to; } Span;
+typedef struct { uint32_t from, to; int32_t room; } Span; /* entries, and in how much their next band may differ */
 
 enum { HIGH_BITS = MOST_BITS - LOW_BITS, MOST_FLIPS = 1 + HIGH_BITS + HIGH_BITS * (HIGH_BITS - 1) / 2 };
 
@@ -260,8 +291,8 @@ static void turn(Flips *flips, uint32_t bits) {
 }
 
 /* The same for the values in a block. */
-static const uint32_t LOWS[] = {0, 1, 2, 4, 8, 3, 5, 6, 9, 10, 12}, LOW_ENDS[MOST_RADIUS + 1] = {1, 5, 11};
-enum { MOST_SPANS = 11 * MOST_FLIPS };
+static const uint32_t LOWS[] = {0, 1, 2, 4, 3, 5, 6}, LOW_ENDS[MOST_RADIUS + 1] = {1, 4, 7};
+enum { MOST_SPANS = 7 * MOST_FLIPS };
 
 INLINE void touch_band(const Index *index, uint32_t b, const Query *query, const Flips *flips) {
     const Band *band = index->band + b;
@@ -270,18 +301,19 @@ INLINE void touch_band(const Index *index, uint32_t b, const Query *query, const
     for (uint32_t k = 0; k < count; k++) __builtin_prefetch(blocks + (size_t)(high ^ flips->of[k]) * BLOCK_BYTES);
 }
 
-/* The sum of 16 numbers of 4 bits, each below 15. */
+/* The sum of 8 numbers of 8 bits. */
 INLINE uint32_t sum_of(uint64_t counts) {
-    const uint64_t even = 0x0f0f0f0f0f0f0f0fu;
-    return (uint32_t)(((counts & even) + (counts >> 4 & even)) * 0x0101010101010101u >> 56);
+    const uint64_t even = 0x00ff00ff00ff00ffu;
+    return (uint32_t)(((counts & even) + (counts >> 8 & even)) * 0x0001000100010001u >> 48);
 }
 
-/* All values of a band within its radius, as spans of its ids. Answers the number of keys, or -1 for a damaged index. */
+/* All values of a band within its radius, as spans of its entries. Answers how many, or -1 for a damaged index. */
 INLINE int64_t spans_of(const Index *index, uint32_t b, const Query *query, const Flips *flips, Span *spans,
                         uint32_t *used) {
     const Band *band = index->band + b;
     const uint8_t *blocks = index->data + band->blocks;
     const uint32_t high = query->values[b] >> LOW_BITS, low = query->values[b] % VALUES;
+    const int32_t room = (int32_t)(band->radius + index->band[(b + 1) % index->bands].radius + 1);
     uint64_t total = 0;
     uint32_t at = *used, wrong = 0;
     for (uint32_t r = 0, k = 0; r <= band->radius; r++) {
@@ -292,15 +324,15 @@ INLINE int64_t spans_of(const Index *index, uint32_t b, const Query *query, cons
             if (__builtin_expect(start & CROWDED, 0)) {
                 const uint32_t from = start & ~CROWDED, to = number_at(block + BLOCK_BYTES) & ~CROWDED;
                 if (from > to || to > index->count) return -1;
-                spans[at++] = (Span){from, to};
+                spans[at++] = (Span){from, to, room};
                 total += to - from;
                 continue;
             }
             const uint64_t counts = word_at(block + 4);
             for (uint32_t n = 0; n < lows; n++) {
-                const uint32_t value = 4 * (low ^ LOWS[n]), own = (uint32_t)(counts >> value & 15);
+                const uint32_t value = 8 * (low ^ LOWS[n]), own = (uint32_t)(counts >> value & 255);
                 const uint32_t from = start + sum_of(counts & (((uint64_t)1 << value) - 1));
-                spans[at] = (Span){from, from + own};
+                spans[at] = (Span){from, from + own, room - (int32_t)(r + (n > 0) + (n > 3))};
                 at += own != 0;
                 total += own;
                 wrong |= from + own > index->count;
@@ -311,54 +343,76 @@ INLINE int64_t spans_of(const Index *index, uint32_t b, const Query *query, cons
     return wrong ? -1 : (int64_t)total;
 }
 
-/* Compares keys by their numbers. */
-INLINE int compare(Search *search, const uint32_t *ids, size_t held, size_t q) {
+enum { HELD = 2048 };
+
+/* Numbers of keys that are worth a look. */
+typedef struct { size_t used; uint32_t ids[HELD]; } Held;
+
+INLINE int compare(Search *search, Held *held, size_t q) {
     enum { AHEAD = 16 };
     const Keys *keys = search->keys;
-    const Query *query = search->queries + q;
-    for (size_t k = 0; k < held && k < AHEAD; k++) __builtin_prefetch(keys->tails + (size_t)ids[k] * TAIL_BYTES);
-    for (size_t k = 0; k < held; k++) {
-        if (k + AHEAD < held) __builtin_prefetch(keys->tails + (size_t)ids[k + AHEAD] * TAIL_BYTES);
-        const int distance = distance_to(keys, ids[k], query, search->radius);
+    const uint32_t *ids = held->ids;
+    for (size_t k = 0; k < held->used && k < AHEAD; k++) __builtin_prefetch(keys->tails + (size_t)ids[k] * TAIL_BYTES);
+    for (size_t k = 0; k < held->used; k++) {
+        if (k + AHEAD < held->used) __builtin_prefetch(keys->tails + (size_t)ids[k + AHEAD] * TAIL_BYTES);
+        const int distance = distance_to(keys, ids[k], search->queries + q, search->radius);
         if (distance <= search->radius && note(&search->found, q, ids[k], distance) != OK) return NO_MEMORY;
+    }
+    held->used = 0;
+    return OK;
+}
+
+INLINE void touch_span(const uint8_t *entries, size_t width, Span span) {
+    const uint8_t *at = entries + width * span.from, *end = entries + width * span.to;
+    for (int line = 0; line < 16 && at < end; line++, at += 64) __builtin_prefetch(at);
+}
+
+/* Holds the keys of some spans of a band whose next band does not tell that they are strangers. */
+INLINE int sift(Search *search, uint32_t b, const Span *spans, size_t count, size_t q, Held *held) {
+    enum { AHEAD = 16 };
+    const Index *index = search->index;
+    const size_t width = index->band[b].width;
+    const uint8_t *entries = index->data + index->band[b].entries;
+    const unsigned id_bits = index->id_bits;
+    const uint64_t ids = ((uint64_t)1 << id_bits) - 1, mask = told(index, b) << id_bits;
+    const uint64_t asked = (uint64_t)search->queries[q].values[(b + 1) % index->bands] << id_bits;
+    for (size_t k = 0; k < count && k < AHEAD; k++) touch_span(entries, width, spans[k]);
+    for (size_t k = 0; k < count; k++) {
+        if (k + AHEAD < count) touch_span(entries, width, spans[k + AHEAD]);
+        for (uint32_t i = spans[k].from; i < spans[k].to; i++) {
+            const uint64_t entry = word_at(entries + width * i);
+            if (__builtin_popcountll((entry ^ asked) & mask) > spans[k].room) continue;
+            if ((entry & ids) >= index->count) return DAMAGED;
+            held->ids[held->used++] = (uint32_t)(entry & ids);
+            if (held->used == HELD && compare(search, held, q) != OK) return NO_MEMORY;
+        }
     }
     return OK;
 }
 
 /* One query by the bands; TOO_MANY where comparing all keys is cheaper. */
 INLINE int by_bands(Search *search, size_t q, uint64_t most) {
-    enum { HELD = 2048, AHEAD = 24 };
     const Index *index = search->index;
-    Span *spans = search->spans;
-    uint32_t used = 0, ends[MOST_BANDS], ids[HELD];
-    uint64_t total = 0;
     const Query *query = search->queries + q;
+    Span *spans = search->spans;
+    uint32_t used = 0, ends[MOST_BANDS + 1] = {0};
+    uint64_t total = 0;
     for (uint32_t b = 0; b < index->bands; b++) {
         if (b + 1 < index->bands) touch_band(index, b + 1, query, search->flips + b + 1);
         const int64_t more = spans_of(index, b, query, search->flips + b, spans, &used);
         if (more < 0) return DAMAGED;
         total += (uint64_t)more;
-        ends[b] = used;
+        ends[b + 1] = used;
         if (total > most) return TOO_MANY;
     }
     if (q + 1 < search->count) touch_band(index, 0, query + 1, search->flips);
-    size_t held = 0;
-    for (uint32_t b = 0, k = 0; b < index->bands; b++) {
-        const uint32_t *own = (const uint32_t *)(index->data + index->band[b].ids);
-        for (uint32_t p = k; p < ends[b] && p < k + AHEAD; p++) __builtin_prefetch(own + spans[p].from);
-        for (; k < ends[b]; k++) {
-            if (k + AHEAD < ends[b]) __builtin_prefetch(own + spans[k + AHEAD].from);
-            for (uint32_t i = spans[k].from; i < spans[k].to; i++) {
-                if (own[i] >= index->count) return DAMAGED;
-                ids[held++] = own[i];
-                if (held < HELD) continue;
-                const int done = compare(search, ids, held, q);
-                if (done != OK) return done;
-                held = 0;
-            }
-        }
+    Held held;
+    held.used = 0;
+    for (uint32_t b = 0; b < index->bands; b++) {
+        const int done = sift(search, b, spans + ends[b], ends[b + 1] - ends[b], q, &held);
+        if (done != OK) return done;
     }
-    return compare(search, ids, held, q);
+    return compare(search, &held, q);
 }
 
 /* All keys against the queries named, a block of keys at a time. */
@@ -380,7 +434,7 @@ INLINE int by_all(Search *search, size_t count) {
 
 INLINE int searched(Search *search) {
     const Index *index = search->index;
-    const uint64_t most = index->count * PER_MILLE_BY_NUMBER / 1000;
+    const uint64_t most = index->count * PER_MILLE_BY_BANDS / 1000;
     size_t rest = 0;
     for (size_t q = 0; q < search->count; q++) {
         const int done = search->radius <= index->radius ? by_bands(search, q, most) : TOO_MANY;

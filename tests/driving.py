@@ -83,6 +83,7 @@ class Place:
             run=changes.pop("run_settings", RunSettings(runner="serial", batch_rows=64)),
             policy=changes.pop("policy", PolicySettings()),
             columns=changes.pop("columns", {}),
+            lists=changes.pop("lists_settings", {}),
             **{name: changes.pop(name) for name in ("fingerprint", "match", "sandbox", "pictures") if name in changes},
         )
         given = {

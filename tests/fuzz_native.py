@@ -60,7 +60,7 @@ def guided(name: str, folder: Path) -> Path | None:
 
 def run_guided(driver: Path, seconds: float) -> str:
     """What libFuzzer said of its end: nothing, or a report. What it was led to is not kept."""
-    words = [driver, f"-max_total_time={max(1, round(seconds))}", "-max_len=4096", "-verbosity=0"]
+    words = [str(driver), f"-max_total_time={max(1, round(seconds))}", "-max_len=4096", "-verbosity=0"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=driver.parent)
     return "" if done.returncode == 0 else f"{driver.name}: exit {done.returncode}\n{done.stderr[-4000:]}"
 

@@ -22,7 +22,7 @@ from vetset.datasets.location import find_shards
 from vetset.datasets.stored import stored_of
 from vetset.errors import ShardError, Trouble
 from vetset.records import Column, Reach, ResizeMode, Shard
-from vetset.testing.dataset_contract import Collected
+from vetset.testing.dataset_contract import Collected, check_files
 from vetset.testing.folders import write_folder_shard, write_parquet_shard
 from vetset.testing.tars import SyntheticSample, counts, tar_samples, write_tar_shard
 
@@ -181,6 +181,24 @@ def test_embeddings_of_another_number_of_rows_end_the_writing(tmp_path: Path) ->
     with pytest.raises(ShardError) as caught:
         without(dataset, shard, [0])
     assert caught.value.trouble is Trouble.COUNTS_DISAGREE
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_products_are_the_shards_files_in_their_order(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path, [sample(number) for number in range(4)])
+    dataset, shard = opened(tmp_path)
+    for rows in ([0], [1, 3], range(4)):
+        written = check_files(dataset, shard, rows)
+        gone = [name for name in dataset.files(shard) if any(f"{row:09d}" in name for row in rows)]
+        assert written == [name for name in dataset.files(shard) if name not in gone]
+
+
+def test_text_has_one_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("url,text\nhttps://a.example,b\n")
+    (tmp_path / "a_stats.json").write_text("{}")
+    dataset, shard = opened(tmp_path)
+    assert check_files(dataset, shard, [0]) == ["a.csv"]
+    assert list(dataset.pictures(shard)) == []
 
 
 # --- lines and samples -------------------------------------------------------------------------------------------------

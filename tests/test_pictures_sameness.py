@@ -15,6 +15,7 @@ from tests import picture_oracle as oracle
 from tests.driving import Place
 from tests.test_sameness import children_of
 from vetset.config import RunSettings
+from vetset.testing.folders import write_folder_shard
 from vetset.testing.pictures import jpeg, picture
 from vetset.testing.tars import SyntheticSample, write_tar_shard
 
@@ -30,7 +31,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Place:
             SyntheticSample(key=f"{shard:05d}{number:04d}", body=body, url=f"https://a.example/{number}", caption="")
             for number, body in enumerate(mine)
         ]
-        write_tar_shard(place.dataset, f"{shard:05d}", rows)
+        (write_folder_shard if shard % 2 else write_tar_shard)(place.dataset, f"{shard:05d}", rows)
     lists = {"md5": [hashlib.md5(jpeg(listed)).hexdigest()], "pdq": [oracle.prints_of(jpeg(listed))[0][0].hex()]}
     place.list_of("bodies", lists)
     return place

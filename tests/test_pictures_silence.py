@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,11 @@ from tests import picture_oracle as oracle
 from tests.canaries import files_below, leaks
 from tests.driving import Place
 from tests.tools import needed
+from vetset.testing.folders import write_folder_shard, write_parquet_shard
 from vetset.testing.pictures import jpeg, picture
 from vetset.testing.tars import SyntheticSample, write_tar_shard
 
+WRITERS: dict[str, Any] = {"tar": write_tar_shard, "files": write_folder_shard, "parquet": write_parquet_shard}
 CANARY = b"CANARY-c4n4ry-of-a-picture-0123456789abcdef"
 
 
@@ -30,8 +33,8 @@ def with_comment(body: bytes, comment: bytes) -> bytes:
     return body[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + body[2:]
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> tuple[Place, list[str]]:
+@pytest.fixture(params=["tar", "files", "parquet"])
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Place, list[str]]:
     """Two shards with a listed picture by digest, one by PDQ, and harmless ones; and what must not be seen."""
     place = Place(tmp_path)
     exact = with_comment(jpeg(picture(1)), CANARY)
@@ -48,7 +51,7 @@ def scene(tmp_path: Path) -> tuple[Place, list[str]]:
         )
     ]
     for name in ("00000", "00001"):
-        write_tar_shard(place.dataset, name, rows)
+        WRITERS[request.param](place.dataset, name, rows)
     turned, _ = oracle.prints_of(jpeg(picture(2), quality=95))
     lists = {"md5": [hashlib.md5(exact).hexdigest()], "pdq": [turned[0].hex()]}
     place.list_of("bodies", lists)

@@ -264,7 +264,8 @@ def test_rows_and_addresses_are_read_without_the_rest(run: Opened) -> None:
 @pytest.mark.parametrize("line", [{"row": "x"}, {"row": 1}, {}, {"row": 1, "outcome": "hit", "url": 5, "digests": {}}])
 def test_rows_and_addresses_of_a_damaged_line_are_trouble(run: Opened, line: dict[str, Any]) -> None:
     run.vault.seal("screen", SHARD.id, [{"row": 1, "digests": {"md5": "zz"}, "url": None, **line}])
-    for look in (lambda: run.vault.addresses("screen", SHARD, {1, "x"}), lambda: list(run.vault.hits("screen", SHARD))):
+    asked: Any = {1, "x"}
+    for look in (lambda: run.vault.addresses("screen", SHARD, asked), lambda: list(run.vault.hits("screen", SHARD))):
         with pytest.raises(ShardError) as caught:
             look()
         assert caught.value.trouble is Trouble.VAULT

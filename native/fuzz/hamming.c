@@ -2,24 +2,24 @@
  * the same index damaged, here and there or a whole table of it, which must end in an error or in pairs that are true,
  * and never outside its buffer. */
 #include "driver.h"
-static uint64_t by_number; /* varies, so that both ways of searching are gone */
-#define PER_MILLE_BY_NUMBER by_number
+static uint64_t by_bands_at_most; /* varies, so that both ways of searching are gone */
+#define PER_MILLE_BY_BANDS by_bands_at_most
 #include "../hamming.c"
 
-enum { BANDS = 16, BITS = 8, QUERIES = 5, VALUES = (1 << BITS) + 1 };
+enum { BANDS = 16, BITS = 8, QUERIES = 5, TABLE_BYTES = ((1 << (BITS - LOW_BITS)) + 1) * BLOCK_BYTES };
 
-static uint8_t *laid_out(uint64_t count, size_t *bytes) {
+static uint8_t *laid_out(uint64_t count, uint32_t width, size_t *bytes) {
     const uint32_t bands = BANDS;
     uint64_t end = AT_TABLES;
-    *bytes = AT_TABLES + BANDS * 4 * (VALUES + (size_t)count);
+    *bytes = AT_TABLES + BANDS * (TABLE_BYTES + (size_t)count * width + 8);
     uint8_t *index = calloc(*bytes, 1);
     MUST(index);
     memcpy(index, MAGIC, 8), memcpy(index + AT_COUNT, &count, 8), memcpy(index + AT_BANDS, &bands, 4);
     for (int k = 0; k < KEY_BITS; k++) index[AT_ORDER + k] = (uint8_t)(k * 37);
     for (uint32_t b = 0; b < bands; b++) {
-        const Band band = {16 * b, BITS, b % 3, 0, end, end + 4 * VALUES};
+        const Band band = {16 * b, BITS, b % 3, width, end, end + TABLE_BYTES};
         memcpy(index + AT_BAND + 32 * b, &band, sizeof band);
-        end = band.ids + 4 * count;
+        end = band.entries + count * width + 8;
     }
     MUST(end == *bytes);
     return index;
@@ -55,25 +55,30 @@ static void set_apart(const uint8_t *index, uint8_t *key, uint8_t choice) {
 }
 
 /* Numbers about the edge of what is allowed over a table of a band, or its place moved, or bytes anywhere. */
-static void damage(uint8_t *index, size_t bytes, const uint8_t *data, size_t size) {
-    const uint32_t count = (uint32_t)((bytes - AT_TABLES) / BANDS / 4 - VALUES), chosen = data[size / 2] % BANDS;
-    const size_t starts = AT_TABLES + chosen * 4u * (VALUES + count), ids = starts + 4 * VALUES;
-    for (size_t k = 0; k < VALUES + count && data[0] % 4 < 2; k++) {
-        const uint32_t edge = count - 2 + data[k % size] % 5 + (data[k % size] == 255 ? UINT32_MAX / 2 : 0);
-        if (data[0] % 4 ? k >= VALUES : k < VALUES) memcpy(index + starts + 4 * k, &edge, 4);
+static void damage(uint8_t *index, size_t bytes, uint32_t count, const uint8_t *data, size_t size) {
+    Band band;
+    uint8_t *line = index + AT_BAND + 32 * (data[size / 2] % BANDS);
+    memcpy(&band, line, sizeof band);
+    for (size_t k = 0; k < TABLE_BYTES / BLOCK_BYTES && data[0] % 4 == 0; k++) {
+        const uint32_t edge = count - 2 + data[k % size] % 5 + (data[k % size] % 7 ? 0 : CROWDED - data[k % size] % 2);
+        memcpy(index + band.blocks + BLOCK_BYTES * k, &edge, 4);
     }
-    const uint64_t near = (data[size / 3] % 2 ? ids : starts) + 4u * data[size / 3];
-    const uint64_t moved = data[0] % 8 == 2 ? near : 4u * data[size / 4];
-    if (data[0] % 4 == 2) memcpy(index + AT_BAND + 32 * chosen + (data[size / 3] % 2 ? 24 : 16), &moved, 8);
+    for (size_t k = 0; k < count && data[0] % 4 == 1; k++) {
+        const uint64_t entry = word_at(index + band.entries + band.width * k) | (data[k % size] % 64);
+        memcpy(index + band.entries + band.width * k, &entry, band.width);
+    }
+    uint64_t *place = data[size / 3] % 2 ? &band.entries : &band.blocks;
+    *place = data[0] % 8 == 2 ? *place + data[size / 3] : 4u * data[size / 4];
+    if (data[0] % 4 == 2) memcpy(line, &band, sizeof band);
     for (size_t k = 0; k + 2 < size && k < 30 && data[0] % 4 == 3; k += 3)
         index[(data[k] * 256u + data[k + 1]) % (k % 2 ? bytes : AT_TABLES)] ^= data[k + 2];
 }
 
 static void try_input(const uint8_t *data, size_t size) {
     size_t bytes, used, at = 0;
-    by_number = size ? 1000 * (data[0] % 8) : 0;
+    by_bands_at_most = size ? 1000 * (data[0] % 8) : 0;
     const size_t count = size / 8 % 40;
-    uint8_t *index = laid_out(count, &bytes);
+    uint8_t *index = laid_out(count, size ? 4 + data[size / 5] % 5 : 4, &bytes);
     uint8_t *keys = calloc(count + 1, KEY_BYTES), *asked = calloc(QUERIES, KEY_BYTES);
     MUST(keys && asked);
     for (size_t k = 0; k < count; k++)
@@ -99,7 +104,7 @@ static void try_input(const uint8_t *data, size_t size) {
         }
     MUST(at == used);
     free(triples);
-    if (size) damage(index, bytes, data, size);
+    if (size) damage(index, bytes, (uint32_t)count, data, size);
     const size_t length = size && data[0] % 16 == 15 ? (data[size / 3] * 256u + data[size / 4]) % bytes : bytes;
     uint8_t *cut = block_of(index, length);
     vetset_hamming_within(cut, length, halves.heads, halves.tails, count, asked, QUERIES, radius, &triples, &used);

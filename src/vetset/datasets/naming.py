@@ -32,8 +32,27 @@ TFRECORDS = frozenset({".tfrecord", ".tfrecords", ".tfrec"})
 
 #: Endings of picture files; what is decodable is decided by the sandbox, from the bytes.
 _PICTURES = (
-    ("jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif", "heic", "heif"),
-    ("jp2", "j2k", "jxl", "ico", "svg", "ppm", "pgm", "pbm", "pnm", "tga", "psd", "img", "image"),
+    (
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "jif",
+        "mpo",
+        "png",
+        "apng",
+        "webp",
+        "gif",
+        "bmp",
+        "dib",
+        "tif",
+        "tiff",
+        "ico",
+        "cur",
+    ),
+    ("avif", "avifs", "heic", "heics", "heif", "heifs", "hif", "jp2", "j2k", "jpx", "jpf", "jxl", "jxr", "svg", "svgz"),
+    ("ppm", "pgm", "pbm", "pnm", "pfm", "tga", "psd", "pcx", "sgi", "dds", "exr", "hdr", "qoi", "fli", "flc", "blp"),
+    ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "img", "image"),
 )
 PICTURE_ENDINGS = frozenset(ending for endings in _PICTURES for ending in endings)
 #: Counts that img2dataset writes beside a shard.

@@ -29,10 +29,11 @@ from vetset.records import Column, Picture, RowBatch, Shard, ShardFacts
 
 
 class Parquet:
-    """Shards of a folder that are Parquet files."""
+    """Shards of a folder that are Parquet files. `of_samples`: they have the lines of pictures that lie beside them."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: Settings, *, of_samples: bool = False) -> None:
         self.root = root
+        self.of_samples = of_samples
         self.run = settings.run
         self.overrides = settings.columns
         self.pictures_settings = settings.pictures
@@ -86,7 +87,7 @@ class Parquet:
 
     def _mapping(self, source: ParquetSource) -> dict[Column, str]:
         columns = [(field.name, field.type) for field in source.schema]
-        with_pictures = bool(picture_columns(source.schema))
+        with_pictures = self.of_samples or bool(picture_columns(source.schema))
         return map_columns(columns, self.overrides, with_pictures=with_pictures)
 
 

@@ -18,19 +18,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vetset.config import Settings
-from vetset.datasets.columns import column_of
+from vetset.datasets.columns import column_of, known_overrides
 from vetset.datasets.jsonlines import value_of
 from vetset.datasets.lines import Record, Value, batches_of, looked_up
 from vetset.datasets.runs import Rows, check_rows, within
 from vetset.datasets.sidefiles import SideFiles
 from vetset.datasets.stored import Hint, hint_of
+from vetset.errors import ShardError, Trouble
 from vetset.ports import Products
-from vetset.records import Column, Picture, RowBatch, Sealed, Shard, ShardFacts
+from vetset.records import DIGEST_COLUMNS, Column, Picture, RowBatch, Sealed, Shard, ShardFacts
 
 _BATCH_BYTES = 32 * 1024 * 1024
 _BATCH_PICTURES = 256
 #: Samples whose JSON is looked at to learn which columns there are.
 _HEAD_SAMPLES = 1000
+_COMPARED = frozenset({Column.URL, *DIGEST_COLUMNS})
 
 
 class Container(Protocol):
@@ -80,6 +82,7 @@ class Sampled(ABC):
         self.root = root
         self.run = settings.run
         self.pictures_settings = settings.pictures
+        self.overrides = known_overrides(settings.columns)
         self.side = SideFiles(root, settings)
 
     @abstractmethod
@@ -101,7 +104,7 @@ class Sampled(ABC):
             wanted = [column for column in mapping if column in columns]
             if rows.lines:
                 yield from self.side.batches(shard, frozenset(wanted), wanted)
-            for batch in batches_of(_records(container, rows, wanted), wanted, self.run.batch_rows):
+            for batch in batches_of(self._records(container, rows, wanted), wanted, self.run.batch_rows):
                 yield RowBatch(batch.first_row + rows.lines, batch.values)
 
     def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]:
@@ -116,7 +119,7 @@ class Sampled(ABC):
                 yield from self.side.lookup(shard, lines, frozenset(wanted), wanted)
             others = within(rows, known.lines, len(known.keys) - known.lines)
             if len(others):
-                records = _records(container, known, wanted)
+                records = self._records(container, known, wanted)
                 for batch in looked_up(records, others, wanted, self.run.batch_rows):
                     yield RowBatch(batch.first_row + known.lines, batch.values)
 
@@ -163,12 +166,44 @@ class Sampled(ABC):
             if key is None:
                 continue
             for name in container.json_of(key):
-                column = column_of(name)
+                column = self._column_of(name)
                 if column is not None:
                     found.setdefault(column, name)
             if Column.TEXT not in found and container.text_of(key, b"txt") is not None:
                 found[Column.TEXT] = "txt"
         return {column: found[column] for column in Column if column in found}
+
+    def _column_of(self, name: str) -> Column | None:
+        """The column that a name in a sample's JSON spells; the settings' word comes first, as with columns."""
+        for column, spelling in self.overrides.items():
+            if spelling == name:
+                return column
+        known = column_of(name)
+        return None if known in self.overrides else known
+
+    def _records(self, container: Container, rows: _Rows, wanted: Sequence[Column]) -> Iterator[Record]:
+        """What the samples without a line record, each as long as its JSON."""
+        for key in rows.keys[rows.lines :]:
+            said = {} if key is None else self._ours(container.json_of(key))
+            values: list[Value] = []
+            for column in wanted:
+                value = value_of(column, said.get(column))
+                if value is None and column is Column.TEXT and key is not None:
+                    value = container.text_of(key, b"txt")
+                values.append(value)
+            yield Record(0, 1024, values)
+
+    def _ours(self, tree: Mapping[str, Any]) -> dict[Column, Any]:
+        """What an object records under any spelling of our columns."""
+        found: dict[Column, Any] = {}
+        for name, value in tree.items():
+            column = self._column_of(name)
+            if column is None or value is None:
+                continue
+            if column in _COMPARED and found.setdefault(column, value) != value:
+                raise ShardError(Trouble.COLUMN_AMBIGUOUS, f"the JSON of a sample has two values that read as {column}")
+            found.setdefault(column, value)
+        return found
 
     def _pictures(self, container: Container, rows: _Rows, said: Sequence[Hint]) -> Iterator[Picture]:
         for row, key in enumerate(rows.keys):
@@ -178,24 +213,6 @@ class Sampled(ABC):
             for body in container.pictures(key):
                 hint = hint or hint_of(container.json_of(key), self.pictures_settings)
                 yield Picture(row, Sealed(body), *hint)
-
-
-def _records(container: Container, rows: _Rows, wanted: Sequence[Column]) -> Iterator[Record]:
-    """What the samples without a line record, each as long as its JSON."""
-    for key in rows.keys[rows.lines :]:
-        said = {} if key is None else _ours(container.json_of(key))
-        values: list[Value] = []
-        for column in wanted:
-            value = value_of(column, said.get(column))
-            if value is None and column is Column.TEXT and key is not None:
-                value = container.text_of(key, b"txt")
-            values.append(value)
-        yield Record(0, 1024, values)
-
-
-def _ours(tree: Mapping[str, Any]) -> dict[Column, Any]:
-    """What an object records under any spelling of our columns."""
-    return {column: value for name, value in tree.items() if (column := column_of(name)) is not None}
 
 
 def _batched(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:

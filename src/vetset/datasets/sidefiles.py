@@ -37,7 +37,7 @@ class SideFiles:
         self.root = root
         self.run = settings.run
         self.settings = settings.pictures
-        self.parquet = Parquet(root, settings)
+        self.parquet = Parquet(root, settings, of_samples=True)
 
     def keys(self, shard: Shard) -> list[bytes | None] | None:
         """The key of every line, or None where there is no side Parquet."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from math import comb, exp
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +31,22 @@ Near = tuple[I64, I64, I64]
 KEY_BYTES = 32
 KEY_BITS = 256
 
-_MAGIC = b"vsnear3\0"
+_MAGIC = b"vsnear4\0"
 _AT_ORDER, _BAND_BYTES, _MOST_BANDS = 64, 32, 32
 _AT_BANDS = _AT_ORDER + KEY_BITS
 _AT_TABLES = _AT_BANDS + _MOST_BANDS * _BAND_BYTES
 _LEAST_BITS, _MOST_BITS = 8, 28
-#: A table has a block of so many bytes for so many values, and one more.
-_BLOCK_BYTES, _BLOCK_VALUES = 12, 16
-#: Bytes that a key may cost in all, its own 32 too: few keys may have more, since tables do not shrink below a size.
-_BYTES_OF_MANY, _BYTES_OF_FEW, _MANY = 96, 240, 4_000_000
-#: Comparing a key by its number costs about as much as so many in a row.
-_IN_A_ROW = 12
+#: A band's table has a block of so many bytes for so many values, and one more.
+_BLOCK_BYTES, _BLOCK_VALUES = 12, 8
+#: An entry is the number of a key and bits of the next band; behind the last there is room to read 8 bytes.
+_WIDTHS_BYTES, _MARGIN_BYTES = (4, 5), 8
+#: Bytes that a key may cost in all, its own 32 too.
+_BYTES_OF_MANY, _BYTES_OF_FEW, _MANY = 96, 120, 4_000_000
+#: What things cost, in nanoseconds on the machine of bench/README.md: a value looked up, the same if it has entries
+#: besides, an entry, a key by its number, and a key in a row.
+_VALUE, _BORNE, _ENTRY, _KEY, _IN_A_ROW = 9.0, 18.0, 1.0, 18.0, 0.85
+#: Below so many keys comparing all is as quick.
+_LEAST_KEYS = 4096
 _SAMPLE = 20_000
 _BLOCK_KEYS = 8192
 
@@ -68,14 +75,27 @@ def _columns(triples: I64) -> Near:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Consecutive bits of the ordered key, and how many of them may differ."""
+    """Consecutive bits of the ordered key, how many of them may differ, and how long an entry is."""
 
     shift: int
     bits: int
     radius: int
+    width_bytes: int
 
 
-_Plan = tuple[tuple[int, int, int], ...]  # (bands, bits, radius), radius falling
+class Alike(NamedTuple):
+    """So many bands of the same bits and radius."""
+
+    bands: int
+    bits: int
+    radius: int
+
+
+class Plan(NamedTuple):
+    """Bands in groups, those with the greatest radius first."""
+
+    width_bytes: int
+    groups: tuple[Alike, ...]
 
 
 @cache
@@ -84,13 +104,15 @@ def bands_for(count: int, radius_bits: int) -> tuple[Band, ...]:
 
     Of the sum radius + 1 a band with radius 0 gives 1, with 1 gives 2, with 2 gives 3. Not all bits need be in a band.
     """
+    if count < _LEAST_KEYS:
+        return ()
     most_bytes = _BYTES_OF_MANY if count >= _MANY else _BYTES_OF_FEW
-    plans = (plan for plan in _plans(radius_bits) if _bytes_per_key(plan, count) <= most_bytes)
-    best = min(plans, key=lambda plan: _cost(plan, count), default=())
-    return _placed(best) if best and _cost(best, count) < count else ()
+    plans = (plan for plan in plans_for(radius_bits) if _bytes_per_key(plan, count) <= most_bytes)
+    best = min(plans, key=lambda plan: _cost(plan, count), default=None)
+    return placed(best) if best and _cost(best, count) < count * _IN_A_ROW else ()
 
 
-def _plans(radius_bits: int) -> Iterator[_Plan]:
+def plans_for(radius_bits: int) -> Iterator[Plan]:
     """Every mix of radii, with every number of bits that fits into a key."""
     needed = radius_bits + 1
     for twos in range(-(-needed // 3) + 1):
@@ -99,43 +121,56 @@ def _plans(radius_bits: int) -> Iterator[_Plan]:
             zeros = max(0, rest - 2 * ones)
             if not 1 <= twos + ones + zeros <= _MOST_BANDS:
                 continue
-            for bits, more in product(range(_LEAST_BITS, _MOST_BITS + 1), range(5)):
-                plan = ((twos, bits + more, 2), (ones, bits, 1), (zeros, bits, 0))
-                if bits + more <= _MOST_BITS and sum(bands * width for bands, width, _ in plan) <= KEY_BITS:
-                    yield plan
+            for width, bits, more in product(_WIDTHS_BYTES, range(_LEAST_BITS, _MOST_BITS + 1), range(5)):
+                groups = (Alike(twos, bits + more, 2), Alike(ones, bits, 1), Alike(zeros, bits, 0))
+                if bits + more <= _MOST_BITS and sum(alike.bands * alike.bits for alike in groups) <= KEY_BITS:
+                    yield Plan(width, tuple(alike for alike in groups if alike.bands))
 
 
-def _cost(plan: _Plan, count: int) -> float:
-    """In units of one key compared in a row: a place of a table 4, a key by its number 12, at three times the chance.
+def _cost(plan: Plan, count: int) -> float:
+    """What a query costs on average, for uniform bits; real ones in the order of `bit_order` come close to it."""
+    total = 0.0
+    for bands, bits, radius in plan.groups:
+        borne = count / (1 << bits)
+        looked_at = bands * values_within(bits, radius)
+        total += looked_at * (_VALUE + _BORNE * (1 - exp(-borne)))
+        total += looked_at * borne * (_ENTRY + _KEY * _passing(plan, count))
+    return total
 
-    Real fingerprints in the order of `bit_order` bring one to three times as many keys as chance (bench/hamming.py).
-    """
-    return float(
-        sum(bands * _places(bits, radius) * (4 + _IN_A_ROW * 3 * count / (1 << bits)) for bands, bits, radius in plan)
-    )
+
+@cache
+def _passing(plan: Plan, count: int) -> float:
+    """The share of keys that their next band does not tell to be strangers."""
+    told = min(8 * plan.width_bytes - count.bit_length(), plan.groups[-1].bits)
+    return sum(comb(told, differing) for differing in range(plan.groups[0].radius + 2)) / (1 << told)
 
 
-def _places(bits: int, radius: int) -> int:
+def values_within(bits: int, radius: int) -> int:
     """How many values lie within the radius of one."""
     return (1, 1 + bits, 1 + bits + bits * (bits - 1) // 2)[radius]
 
 
-def _bytes_per_key(plan: _Plan, count: int) -> float:
-    tables = sum(bands * (_table_bytes(bits) + 4 * count) for bands, bits, _ in plan)
-    return KEY_BYTES + tables / max(1, count)
+def _bytes_per_key(plan: Plan, count: int) -> float:
+    return KEY_BYTES + sum(_band_bytes(band, count) for band in placed(plan)) / max(1, count)
 
 
-def _table_bytes(bits: int) -> int:
-    return _BLOCK_BYTES * ((1 << bits) // _BLOCK_VALUES + 1)
+def _band_bytes(band: Band, count: int) -> int:
+    return _table_bytes(band) + band.width_bytes * count + _MARGIN_BYTES
 
 
-def _placed(plan: _Plan) -> tuple[Band, ...]:
-    placed: list[Band] = []
-    for bands, bits, radius in plan:
+def _table_bytes(band: Band) -> int:
+    return _BLOCK_BYTES * ((1 << band.bits) // _BLOCK_VALUES + 1)
+
+
+@cache
+def placed(plan: Plan) -> tuple[Band, ...]:
+    """The bands of a plan, one behind the other."""
+    found: list[Band] = []
+    for bands, bits, radius in plan.groups:
         for _ in range(bands):
-            shift = placed[-1].shift + placed[-1].bits if placed else 0
-            placed.append(Band(shift, bits, radius))
-    return tuple(placed)
+            shift = found[-1].shift + found[-1].bits if found else 0
+            found.append(Band(shift, bits, radius, plan.width_bytes))
+    return tuple(found)
 
 
 def bit_order(keys: U8, bands: tuple[Band, ...]) -> U8:
@@ -175,11 +210,11 @@ def _bands_made(count: int, radius_bits: int) -> tuple[Band, ...]:
 
 
 def _laid_out(bands: tuple[Band, ...], count: int) -> list[int]:
-    """Where the starts and the numbers of each band lie, in turn, and where the last ends."""
+    """Where the blocks and the entries of each band lie, in turn, and where the last ends."""
     places = [_AT_TABLES]
     for band in bands:
-        places.append(places[-1] + _table_bytes(band.bits))
-        places.append(places[-1] + 4 * count)
+        places.append(places[-1] + _table_bytes(band))
+        places.append(places[-2] + _band_bytes(band, count))
     return places
 
 
@@ -205,7 +240,9 @@ def _header(count: int, bands: tuple[Band, ...], order: U8) -> bytes:
     head = _MAGIC + count.to_bytes(8, "little") + len(bands).to_bytes(4, "little")
     lines = b""
     for number, band in enumerate(bands):
-        lines += b"".join(figure.to_bytes(4, "little") for figure in (band.shift, band.bits, band.radius, 0))
+        lines += b"".join(
+            figure.to_bytes(4, "little") for figure in (band.shift, band.bits, band.radius, band.width_bytes)
+        )
         lines += b"".join(place.to_bytes(8, "little") for place in places[2 * number : 2 * number + 2])
     return (head.ljust(_AT_ORDER, b"\0") + order.tobytes() + lines).ljust(_AT_TABLES, b"\0")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +121,23 @@ def check_writing(subject: Subject, rows: Sequence[Row], numbers: Iterable[int])
     batches = list(reopened.dataset.batches(reopened.shard, subject.columns))
     _expect_rows(batches, list(enumerate(left)), subject.columns)
     return sink.data
+
+
+def check_files(dataset: Dataset, shard: Shard, numbers: Iterable[int]) -> list[str]:
+    """Products are among the shard's files, each once, in their order, companions among them; gives their names."""
+    files = list(dataset.files(shard))
+    _expect(len(set(files)) == len(files), "a file named twice")
+    _expect(set(shard.companions) <= set(files), "companions among the files")
+    written: list[str] = []
+
+    def product(name: str) -> AbstractContextManager[Collected]:
+        written.append(name)
+        return nullcontext(Collected())
+
+    dataset.write_without(shard, np.array(sorted(set(numbers)), np.int64), product)
+    _expect([name for name in files if name in set(written)] == written, "products in the order of files")
+    _expect(set(shard.companions) <= set(written), "companions among the products")
+    return written
 
 
 def check_dataset(subject: Subject, rows: Sequence[Row]) -> None:
