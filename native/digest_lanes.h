@@ -23,6 +23,8 @@ typedef struct {
     size_t left;            /* whole blocks at `at` before the tail */
     unsigned tail, tails;   /* which block of the tail comes next, and how many there are */
     const Message *message; /* NULL: an idle lane, which digests its tail and keeps nothing */
+    size_t total, stride;   /* for lanes in step (digest_md5.h): blocks to come, and the way from one to the next */
+    uint8_t before[BLOCK];  /* so that the end of a message can be copied as a whole block, whatever its length */
     uint8_t end[2 * BLOCK];
 } Lane;
 
@@ -37,7 +39,8 @@ INLINE void fill_lane(Lane *lane, const Message *message, int order) {
     lane->tail = 0;
     lane->tails = rest + 9 > BLOCK ? 2 : 1;
     memset(lane->end, 0, sizeof lane->end);
-    if (rest) memcpy(lane->end, data + (size - rest), rest);
+    if (size >= BLOCK) memcpy(lane->before + rest, data + size - BLOCK, BLOCK);
+    else if (rest) memcpy(lane->end, data, rest);
     lane->end[rest] = 0x80;
     const uint64_t bits = (uint64_t)size * 8;
     for (int k = 0; k < 8; k++)
@@ -46,15 +49,6 @@ INLINE void fill_lane(Lane *lane, const Message *message, int order) {
 
 static const Message *next_of(Queue *queue) {
     return queue->next < queue->count ? queue->messages + queue->next++ : NULL;
-}
-
-INLINE const uint8_t *next_block(Lane *lane) {
-    if (lane->left) {
-        const uint8_t *block = lane->at;
-        lane->at += BLOCK, lane->left--;
-        return block;
-    }
-    return lane->end + BLOCK * lane->tail++;
 }
 
 #endif

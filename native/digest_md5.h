@@ -94,28 +94,46 @@ INLINE void store_digest(Lane *lane, Wide state[PAIR][4], int l) {
     }
 }
 
+INLINE void start_lane(Lane *lane, const Message *message) {
+    fill_lane(lane, message, LITTLE);
+    lane->total = message ? lane->left + lane->tails : SIZE_MAX;
+    lane->stride = message ? BLOCK : 0;
+    if (!lane->left) lane->at = lane->end, lane->left = SIZE_MAX;
+}
+
+/* The block that comes next, without a branch: where a lane's way leads is hard to foretell. */
+INLINE const uint8_t *next_block(Lane *lane) {
+    const uint8_t *block = lane->at, *next = block + lane->stride;
+    lane->at = --lane->left ? next : lane->end;
+    lane->total--;
+    return block;
+}
+
 #define MD5_VARIANT(name, target, gather)                                                                              \
     target static void md5_##name(Queue *queue) {                                                                      \
-        static const uint8_t idle[BLOCK] = {0x80};                                                                     \
         Lane lanes[LANES];                                                                                             \
         Wide state[PAIR][4], words[16][PAIR];                                                                          \
         size_t busy = 0;                                                                                               \
         for (int w = 0; w < 4; w++) for (int l = 0; l < LANES; l++) state[l / WIDE][w][l % WIDE] = START[w];           \
         for (int l = 0; l < LANES; l++) {                                                                              \
-            fill_lane(lanes + l, next_of(queue), LITTLE);                                                                      \
+            start_lane(lanes + l, next_of(queue));                                                                     \
             busy += lanes[l].message != NULL;                                                                          \
         }                                                                                                              \
         while (busy) {                                                                                                 \
             const uint8_t *blocks[LANES];                                                                              \
-            for (int l = 0; l < LANES; l++) blocks[l] = lanes[l].message ? next_block(lanes + l) : idle;               \
+            uint32_t ended = 0; /* bit l: lane l */                                                                    \
+            for (int l = 0; l < LANES; l++) {                                                                          \
+                blocks[l] = next_block(lanes + l);                                                                     \
+                ended |= (uint32_t)!lanes[l].total << l;                                                               \
+            }                                                                                                          \
             gather(blocks, words);                                                                                     \
             md5_rounds(state, words);                                                                                  \
-            for (int l = 0; l < LANES; l++) {                                                                          \
+            for (; ended; ended &= ended - 1) {                                                                        \
+                const int l = __builtin_ctz(ended);                                                                    \
                 Lane *lane = lanes + l;                                                                                \
-                if (!lane->message || lane->left || lane->tail < lane->tails) continue;                                \
                 store_digest(lane, state, l);                                                                          \
                 for (int w = 0; w < 4; w++) state[l / WIDE][w][l % WIDE] = START[w];                                   \
-                fill_lane(lane, next_of(queue), LITTLE);                                                                       \
+                start_lane(lane, next_of(queue));                                                                      \
                 busy -= lane->message == NULL;                                                                         \
             }                                                                                                          \
         }                                                                                                              \

@@ -120,14 +120,14 @@ def _quick_form(lib: ModuleType, urls: Any, form: UrlForm) -> Any:
         marks[~here] = _OTHER
         if (marks[here] == _SETTLED_ALREADY).all():
             return urls
-    ends, data = np.empty(len(urls) + 1, np.int64), np.empty(_bytes_of(urls, offsets), np.uint8)
+    # Arrow's own memory, which it uses again: fresh pages for every batch would cost more than what is done with them.
+    ends, data = pa.allocate_buffer(8 * (len(urls) + 1)), pa.allocate_buffer(_bytes_of(urls, offsets))
     left = here & (marks == _OTHER)  # by what `settled` said
     used = (lib.tx if form is UrlForm.TX else lib.whatwg)(offsets, values, urls.offset, marks, ends, data)
     if form is UrlForm.TX:
         left = marks == _LEFT
     made = np.packbits((marks != 0) & ~left, bitorder="little")
-    buffers = [pa.py_buffer(made), pa.py_buffer(ends), pa.py_buffer(data[:used])]
-    quick = pa.Array.from_buffers(urls.type, len(urls), buffers)
+    quick = pa.Array.from_buffers(urls.type, len(urls), [pa.py_buffer(made), ends, data.slice(0, used)])
     return _with_others(quick, urls, pa.array(left), form) if left.any() else quick
 
 
