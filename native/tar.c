@@ -256,14 +256,15 @@ static int walked(Walk *walk, size_t most) {
         if (left < BLOCK || !sum_holds(raw) || !number_of(raw + 124, 12, &size)) done = BROKEN;
         else if (memchr("xgLKX", type, 5)) {
             done = extension(walk, type, at + BLOCK, size, &extensions);
-            const size_t stop = at + BLOCK + ((size_t)size + BLOCK - 1) / BLOCK * BLOCK;
-            if (done == FINE && type == 'g') {
-                if (!note(walk, GLOBAL_HEADER, start, stop, 0, stop, NULL, 0)) done = NO_MEMORY;
-                start = stop;
-                if (done == FINE && walk->used >= most) done = BROKEN;
+            if (done == FINE) {
+                const size_t all = at + BLOCK + ((size_t)size + BLOCK - 1) / BLOCK * BLOCK;
+                at = all < walk->bytes ? all : walk->bytes;
+                if (type == 'g') {
+                    if (!note(walk, GLOBAL_HEADER, start, at, 0, at, NULL, 0)) done = NO_MEMORY;
+                    start = at;
+                    if (done == FINE && walk->used >= most) done = BROKEN;
+                }
             }
-            at = stop;
-            if (done == BROKEN) at = (size_t)(raw - walk->view);
         } else {
             size_t stop = at;
             done = member(walk, raw, at, start, &extensions, &stop);

@@ -235,7 +235,7 @@ def _extension(walk: _Walk, kind: int, data: int, size_bytes: int, extensions: _
         walk.common.update(_records(body))
     elif kind in b"xX":
         _take_records(extensions, _records(body))
-    return data + -(-size_bytes // BLOCK) * BLOCK
+    return min(data + -(-size_bytes // BLOCK) * BLOCK, len(walk.view))
 
 
 def _take_records(extensions: _Extensions, records: dict[bytes, bytes]) -> None:
