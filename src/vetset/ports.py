@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vetset.records import (
+    Answer,
     Column,
     Decoded,
     ListEntry,
     ListRef,
     Picture,
+    Request,
     RowBatch,
     Shard,
     ShardFacts,
@@ -140,6 +142,17 @@ class Decoder(Protocol):
 
     def decode(self, pictures: Sequence[Picture]) -> Iterator[Decoded]:
         """One answer for each picture, in order, whatever becomes of the children that decode them."""
+        ...
+
+
+class Fetcher(Protocol):
+    """Addresses in, bytes in memory out: politely, to public addresses only, and never by way of the disk."""
+
+    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """One answer for each request, as they end. Requests are taken as there is room for them.
+
+        A body is in memory only as long as its answer is held. Raises Stop only for trouble of the operator.
+        """
         ...
 
 

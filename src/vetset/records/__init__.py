@@ -1,6 +1,6 @@
 """The records that pass between the parts, all under one name: frozen data, closed enums, and `Sealed`.
 
-In it: `value`, `row`, `picture`, `outcome`, `finding`, `task`. Not in it: rules, files, clocks, randomness.
+In it: `value`, `row`, `picture`, `request`, `outcome`, `finding`, `task`. Not in it: rules, files, clocks, randomness.
 """
 
 from vetset.records.finding import Address, Borne, Hit, ListEntry, ListRef, Match, Nearness
@@ -15,6 +15,7 @@ from vetset.records.picture import (
     View,
     ViewPrint,
 )
+from vetset.records.request import FETCH_TROUBLES, Answer, FetchOutcome, Request
 from vetset.records.row import Reach, RowBatch, Shard, ShardFacts
 from vetset.records.task import StageResult, Task, TaskReport
 from vetset.records.value import (
@@ -31,13 +32,16 @@ from vetset.records.value import (
 __all__ = [
     "ASSESSED",
     "DIGEST_COLUMNS",
+    "FETCH_TROUBLES",
     "URL_ALGORITHM",
     "WIDTH_BYTES",
     "Address",
+    "Answer",
     "Borne",
     "CleanOutcome",
     "Column",
     "Decoded",
+    "FetchOutcome",
     "FingerprintOutcome",
     "Fingerprints",
     "Hit",
@@ -48,6 +52,7 @@ __all__ = [
     "Nearness",
     "Picture",
     "Reach",
+    "Request",
     "ResizeMode",
     "RowBatch",
     "ScreenOutcome",
