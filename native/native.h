@@ -23,5 +23,6 @@ extern PyMethodDef pdq_methods[];
 extern PyMethodDef hamming_methods[];
 extern PyMethodDef tar_methods[];
 extern PyMethodDef parquet_methods[];
+extern PyMethodDef thrift_methods[];
 
 #endif

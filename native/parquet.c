@@ -238,13 +238,39 @@ static inline int element_at(const uint8_t *data, size_t size, size_t at, Elemen
     return found->offset || !tag->mask;
 }
 
+/* Snappy folds each BLOCK of the contents by itself. A mark says where in the compressed form a block starts, times two,
+ * plus one if no element of it refers to what is before it; -1 where no element starts there. One more is for the end. */
+#ifndef VETSET_FUZZ
+enum { BLOCK = 65536 };
+#else
+enum { BLOCK = 96 }; /* so that small cases have several */
+#endif
+#define MARKS(contents) ((contents) / BLOCK + 2)
+
+typedef struct {
+    int64_t *marks; /* MARKS of them, or NULL */
+    size_t count, edge, lowest;
+} Marking;
+
+/* Notes the blocks that start at or before `done`; `at` is where the next element stands. */
+static void mark(Marking *to, size_t at, size_t done) {
+    for (; done >= to->edge; to->edge += BLOCK, to->count++) {
+        const size_t start = to->count ? (to->count - 1) * BLOCK : 0;
+        if (to->count && to->marks[to->count - 1] >= 0 && to->lowest < start) to->marks[to->count - 1] &= ~(int64_t)1;
+        to->marks[to->count] = done == to->edge ? (int64_t)at * 2 + 1 : -1;
+        to->lowest = SIZE_MAX;
+    }
+}
+
 /* Unfolds into exactly `wanted` bytes; 1 if they are that many. */
-static int snappy_decode(const uint8_t *data, size_t size, uint8_t *out, size_t wanted) {
+static int snappy_decode(const uint8_t *data, size_t size, uint8_t *out, size_t wanted, int64_t *marks) {
     size_t at = 0, done = 0;
     uint32_t told;
+    Marking marking = {marks, 0, marks ? 0 : SIZE_MAX, SIZE_MAX};
     if (!varint(data, size, &at, &told) || told != wanted) return 0;
     while (at < size) {
         Element element;
+        if (done >= marking.edge) mark(&marking, at, done);
         if (!element_at(data, size, at, &element) || element.length > wanted - done) return 0;
         if (!element.offset) {
             if (element.length <= STEP && size - element.body >= STEP && wanted - done >= STEP)
@@ -253,6 +279,7 @@ static int snappy_decode(const uint8_t *data, size_t size, uint8_t *out, size_t 
                 memcpy(out + done, data + element.body, element.length);
         } else {
             if (element.offset > done) return 0;
+            if (done - element.offset < marking.lowest) marking.lowest = done - element.offset;
             uint8_t *to = out + done;
             const uint8_t *from = to - element.offset;
             if (element.offset >= STEP && wanted - done >= LONGEST_COPY + STEP)
@@ -263,7 +290,13 @@ static int snappy_decode(const uint8_t *data, size_t size, uint8_t *out, size_t 
         done += element.length;
         at = element.next;
     }
-    return done == wanted;
+    if (done != wanted) return 0;
+    if (marks) {
+        if (done >= marking.edge) mark(&marking, at, done);
+        else marking.edge = done, mark(&marking, at, done); /* the end of a block that is not whole */
+        while (marking.count < MARKS(wanted)) marks[marking.count++] = -1;
+    }
+    return 1;
 }
 
 typedef struct {
@@ -361,10 +394,20 @@ static int put_pieces(Output *to, const Element *element, const uint8_t *whole, 
     return 1;
 }
 
+/* Steps over blocks that end before the next range and refer to nothing before themselves: they stay as they are. */
+static void step_over(const int64_t *marks, size_t size, size_t whole_size, size_t reach, size_t *at, size_t *done) {
+    for (size_t block = *done / BLOCK; *done < whole_size; block++) {
+        const size_t stop = whole_size - *done > BLOCK ? *done + BLOCK : whole_size;
+        const int64_t here = marks[block], after = marks[block + 1];
+        if (stop > reach || here != (int64_t)*at * 2 + 1 || after < here || (size_t)(after / 2) > size) return;
+        *at = (size_t)(after / 2), *done = stop;
+    }
+}
+
 /* The compressed form of `first` and then of `whole`, whose compressed form is `data`, without the ranges.
- * 1 if it fits into the room; `data` was unfolded to `whole` before, so that it is sound. */
+ * 1 if it fits into the room; `data` was unfolded to `whole` before, so that it is sound, and gave the marks, if any. */
 static int snappy_without(const uint8_t *data, size_t size, const uint8_t *whole, size_t whole_size,
-                          const uint8_t *first, size_t first_size, const Gone *gone, Output *to) {
+                          const uint8_t *first, size_t first_size, const Gone *gone, const int64_t *marks, Output *to) {
     size_t at = 0, done = 0, next = 0, as_is, stays;
     size_t reach = gone->count ? (size_t)gone->ranges[0] : whole_size; /* where the next range starts */
     size_t behind = 0;                                                 /* where the last one ended */
@@ -377,6 +420,10 @@ static int snappy_without(const uint8_t *data, size_t size, const uint8_t *whole
     as_is = at;
     while (at < size) {
         Element element;
+        if (marks && done % BLOCK == 0) {
+            step_over(marks, size, whole_size, reach, &at, &done);
+            if (at >= size) break;
+        }
         if (!element_at(data, size, at, &element) || element.length > whole_size - done) return 0;
         if (element.offset > done) return 0;
         size_t stop = done + element.length;
@@ -497,25 +544,32 @@ static PyObject *byte_arrays_cut(PyObject *self, PyObject *arguments) {
     return answer || PyErr_Occurred() ? answer : not_encoded();
 }
 
+static int are_marks(const Py_buffer *marks, Py_ssize_t contents) {
+    return (size_t)marks->len == MARKS((size_t)contents) * sizeof(int64_t) && (uintptr_t)marks->buf % sizeof(int64_t) == 0;
+}
+
 static PyObject *snappy_unfolded(PyObject *self, PyObject *arguments) {
-    Py_buffer data, out;
-    int right;
+    Py_buffer data, out, marks;
+    int right = 0;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "y*w*:snappy_unfolded", &data, &out)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    right = snappy_decode(data.buf, (size_t)data.len, out.buf, (size_t)out.len);
-    Py_END_ALLOW_THREADS
+    if (!PyArg_ParseTuple(arguments, "y*w*w*:snappy_unfolded", &data, &out, &marks)) return NULL;
+    if (are_marks(&marks, out.len) || !marks.len) {
+        Py_BEGIN_ALLOW_THREADS
+        right = snappy_decode(data.buf, (size_t)data.len, out.buf, (size_t)out.len, marks.len ? marks.buf : NULL);
+        Py_END_ALLOW_THREADS
+    }
     PyBuffer_Release(&data);
     PyBuffer_Release(&out);
+    PyBuffer_Release(&marks);
     if (!right) return not_encoded();
     Py_RETURN_NONE;
 }
 
 static PyObject *snappy_cut(PyObject *self, PyObject *arguments) {
-    Py_buffer data, whole, first, ranges, out;
+    Py_buffer data, whole, marks, first, ranges, out;
     int right = 0;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*w*:snappy_cut", &data, &whole, &first, &ranges, &out)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*w*:snappy_cut", &data, &whole, &marks, &first, &ranges, &out)) return NULL;
     size_t count = (size_t)ranges.len / 16;
     int64_t *before = PyMem_Malloc((count + 1) * sizeof *before);
     Output to = {out.buf, 0, (size_t)out.len};
@@ -526,12 +580,13 @@ static PyObject *snappy_cut(PyObject *self, PyObject *arguments) {
         Gone gone = {ranges.buf, count, before};
         right = are_ranges(ranges.buf, count, (size_t)whole.len, before) &&
                 snappy_without(data.buf, (size_t)data.len, whole.buf, (size_t)whole.len, first.buf,
-                               (size_t)first.len, &gone, &to);
+                               (size_t)first.len, &gone, are_marks(&marks, whole.len) ? marks.buf : NULL, &to);
         Py_END_ALLOW_THREADS
     }
     PyMem_Free(before);
     PyBuffer_Release(&data);
     PyBuffer_Release(&whole);
+    PyBuffer_Release(&marks);
     PyBuffer_Release(&first);
     PyBuffer_Release(&ranges);
     PyBuffer_Release(&out);

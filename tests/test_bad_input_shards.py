@@ -18,7 +18,7 @@ import pytest
 from tests.commanding import HIT_DIGEST, HIT_URL, REMOVED_PER_SHARD, Ran, User, at_work, table
 from tests.refusals import forged, renamed, scrambled_footer, whole_parquet
 from vetset.errors import ShardError, Trouble
-from vetset.pipeline import room
+from vetset.pipeline import source
 
 BAD: dict[str, tuple[str, Callable[[Path], object], Trouble]] = {
     "text": ("c.parquet", lambda path: path.write_text(f"{HIT_URL}\n" * 20), Trouble.NOT_THE_FORMAT),
@@ -122,7 +122,7 @@ def test_a_second_resume_tries_the_bad_shard_again_and_changes_nothing_else(user
 @pytest.fixture
 def ailing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a shard unreadable when it is screened, as a share that is gone would, until told otherwise."""
-    whole = room.digest_of_file
+    whole = source.digest_of_file
 
     def ail(name: str) -> None:
         def digest_of_file(path: Path) -> str:
@@ -130,7 +130,7 @@ def ailing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
                 raise ShardError(Trouble.UNREADABLE, "Stale file handle")
             return whole(path)
 
-        monkeypatch.setattr(room, "digest_of_file", digest_of_file)
+        monkeypatch.setattr(source, "digest_of_file", digest_of_file)
 
     return ail
 

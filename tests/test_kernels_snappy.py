@@ -111,6 +111,45 @@ def test_what_is_cut_unfolds_to_the_contents_without_the_stretches(
         assert told(lambda: bytes(snappy.unfolded(made, len(expected)))) == expected
 
 
+@given(
+    st.lists(st.tuples(contents, st.integers(1, 4000)), min_size=1, max_size=4),
+    st.integers(0, 9),
+    st.data(),
+)
+def test_marks_change_nothing_but_the_time(parts: list[tuple[bytes, int]], noise: int, more: st.DataObject) -> None:
+    """Contents of several of snappy's blocks, cut here and there, some of them damaged afterwards."""
+    data = b"".join(part * (count // (len(part) + 1) + 1) for part, count in parts)[:2000] * more.draw(
+        st.integers(1, 150)
+    )
+    compressed = bytearray(folded(data))
+    if noise == 0:
+        compressed[more.draw(st.integers(0, len(compressed) - 1))] ^= 1 << more.draw(st.integers(0, 7))
+    try:
+        whole, marks = snappy.unfolded_to_cut(bytes(compressed), len(data))
+    except NotEncoded:
+        return
+    assert noise == 0 or bytes(whole) == data
+    gone = drawn_gone(more, len(data))
+    quick = snappy.cut(bytes(compressed), whole, b"levels", gone, marks)
+    slow = snappy.cut(bytes(compressed), whole, b"levels", gone)
+    assert (quick is None) == (slow is None)
+    assert quick is None or slow is None or bytes(quick) == bytes(slow)
+
+
+@pytest.mark.skipif(native.LIB is None, reason="only the native kernel makes marks")
+def test_marks_tell_where_blocks_start_that_stand_alone() -> None:
+    data = b"".join(b"https://example.org/%d/picture.jpg" % number for number in range(8000))
+    _, marks = snappy.unfolded_to_cut(folded(data), len(data))
+    assert len(marks) == len(data) // 65536 + 2
+    assert (marks[:-1] % 2 == 1).all()  # snappy folds each block by itself
+    assert (np.diff(marks) > 0).all()
+    assert marks[-1] // 2 == len(folded(data))
+    # One literal over two blocks.
+    literal = bytes([254, 255, 7]) + bytes([63 << 2]) + (131_069).to_bytes(4, "little") + bytes(131_070)
+    _, marks = snappy.unfolded_to_cut(literal, 131_070)
+    assert marks.tolist()[1] == -1
+
+
 def test_what_is_far_from_a_cut_stays_as_it_was(kernels: str) -> None:
     """Snappy's blocks of 64 KiB do not refer to each other: a cut in the third leaves the others alone."""
     rng = np.random.default_rng(3)

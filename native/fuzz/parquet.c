@@ -77,7 +77,10 @@ static void try_snappy(const uint8_t *data, size_t size) {
     size_t whole_size = 0, stays = 0, count = 0;
     const size_t folded_size = snappy_of(data, size, &made, space, &whole_size);
     uint8_t *folded = block_of(room, folded_size), *whole = block_of(space, whole_size), *back = block_of(space, whole_size);
-    MUST(snappy_decode(folded, folded_size, back, whole_size));
+    int64_t *marks = malloc(MARKS(whole_size) * sizeof *marks);
+    MUST(marks && snappy_decode(folded, folded_size, back, whole_size, NULL));
+    MUST(!memcmp(back, whole, whole_size));
+    MUST(snappy_decode(folded, folded_size, back, whole_size, marks));
     MUST(!memcmp(back, whole, whole_size));
     int64_t *ranges = malloc(16 * (size + 1)), *before = malloc(8 * (size + 2));
     uint8_t *wanted = malloc(whole_size + 6), *found = NULL;
@@ -102,17 +105,24 @@ static void try_snappy(const uint8_t *data, size_t size) {
     Output to = {malloc(space_for), 0, space_for};
     MUST(to.out);
     const uint8_t *first = (const uint8_t *)"levels";
-    if (snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, &to)) {
+    Output other = {malloc(space_for), 0, space_for};
+    MUST(other.out);
+    const int fits = snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, NULL, &to);
+    MUST(fits == snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, marks, &other));
+    MUST(!fits || (to.at == other.at && !memcmp(to.out, other.out, to.at)));
+    free(other.out);
+    if (fits) {
         uint8_t *cut = block_of(to.out, to.at);
         found = malloc(stays);
-        MUST(found && snappy_decode(cut, to.at, found, stays));
+        MUST(found && snappy_decode(cut, to.at, found, stays, NULL));
         MUST(!memcmp(found, wanted, stays));
         free(cut), free(found);
     }
     for (size_t k = 0; size && k < folded_size; k += 1 + folded_size / 7) folded[k] ^= data[k % size];
-    snappy_decode(folded, folded_size, back, whole_size);
-    snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, &to);
-    free(room), free(space), free(folded), free(whole), free(back), free(ranges), free(before), free(wanted), free(to.out);
+    snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, marks, &to);
+    snappy_decode(folded, folded_size, back, whole_size, marks);
+    snappy_without(folded, folded_size, whole, whole_size, first, 6, &gone, NULL, &to);
+    free(marks), free(room), free(space), free(folded), free(whole), free(back), free(ranges), free(before), free(wanted), free(to.out);
 }
 
 static void try_input(const uint8_t *data, size_t size) {
@@ -120,6 +130,6 @@ static void try_input(const uint8_t *data, size_t size) {
     try_byte_arrays(data, size);
     try_snappy(data, size);
     uint8_t *noise = block_of(data, size), room[64];
-    snappy_decode(noise, size, room, size % sizeof room);
+    snappy_decode(noise, size, room, size % sizeof room, NULL);
     free(noise);
 }

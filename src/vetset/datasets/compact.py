@@ -3,13 +3,16 @@
 In it: one struct read from bytes into plain numbers, bytes, lists and dicts by field number.
 Not in it: what the fields mean. Why it is here: pyarrow ends the whole process on some metadata that it cannot read
 (a column chunk that is encrypted or missing), so a file's metadata is looked at by this first.
-Rules: nothing is allocated by a length that was read; every element costs at least a byte, so the data bound all loops.
+Rules: nothing is allocated by a length that was read; every element costs at least a byte, so the data bound all loops;
+native/thrift.c reads the same structs, and what is written here in Python defines what it must answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
+
+from vetset.kernels import native
 
 _MAX_DEPTH = 16
 
@@ -30,6 +33,8 @@ class NotCompact(Exception):  # noqa: N818 - it says what the data are
 class Compact:
     """Reads structs one after the other; `place` is where the next one starts."""
 
+    typed: ClassVar[bool] = False  # whether each value comes with its type
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.place = 0
@@ -41,12 +46,22 @@ class Compact:
             _BINARY: lambda _: self._bytes(self._varint()),
             _LIST: self._list,
             _SET: self._list,
-            _STRUCT: self.struct,
+            _STRUCT: self._struct,
             **dict.fromkeys(_VARINTS, lambda _: self._number()),
         }
 
-    def struct(self, depth: int = 0) -> Fields:
+    def struct(self) -> Fields:
         """A struct's values by field number; the last of a number that comes twice. NotCompact or IndexError."""
+        if native.LIB is None:
+            return self._struct(0)
+        try:
+            fields, self.place = native.LIB.thrift_read(self.data, self.place, self.typed)
+        except ValueError:
+            raise NotCompact from None
+        found: Fields = fields
+        return found
+
+    def _struct(self, depth: int) -> Fields:
         return dict(self._fields(self._deeper(depth)))
 
     def _fields(self, depth: int) -> Iterator[tuple[int, Any]]:

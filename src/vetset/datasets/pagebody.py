@@ -76,7 +76,8 @@ def read_page(file: Any, page: Page) -> memoryview:
 
 class Body(NamedTuple):
     """Levels and values of a page. Repetition is None where the column has none, definition also where all entries have
-    values. `folded` is the compressed part of the page, `whole` the same unfolded, `at` the values' place in it.
+    values. `folded` is the compressed part of the page, `whole` the same unfolded, `at` the values' place in it;
+    `marks` are for cutting it.
     """
 
     repetition: U32 | None
@@ -84,6 +85,7 @@ class Body(NamedTuple):
     folded: memoryview
     whole: memoryview
     at: int
+    marks: snappy.Marks = snappy.NO_MARKS
 
     @property
     def values(self) -> memoryview:
@@ -96,12 +98,12 @@ def taken_apart(page: Page, stored: memoryview, form: Form) -> Body:
     with damage_told():
         if page.kind == DATA_PAGE_V2:
             return _second_version(page, body, form)
-        whole = compression.unfolded(body, form.codec, page.unfolded)
+        whole, marks = compression.unfolded_to_cut(body, form.codec, page.unfolded)
         start, middle = _stretch(whole, 0, form.max_repetition)
         repetition = _levels(whole[start:middle], form.max_repetition, page.values)
         start, at = _stretch(whole, middle, form.max_definition)
         definition = _definition(whole[start:at], form.max_definition, page.values)
-    return Body(repetition, definition, body, whole, at)
+    return Body(repetition, definition, body, whole, at, marks)
 
 
 def _stretch(data: memoryview, at: int, top: int) -> tuple[int, int]:
@@ -150,10 +152,10 @@ def _second_version(page: Page, body: memoryview, form: Form) -> Body:
         raise NotEncoded
     repetition = _levels(body[:first], form.max_repetition, page.values)
     definition = _definition(body[first:second], form.max_definition, page.values)
-    values = body[second:]
+    values, marks = body[second:], snappy.NO_MARKS
     if _is_compressed(page) and page.unfolded > second:
-        values = compression.unfolded(values, form.codec, page.unfolded - second)
-    return Body(repetition, definition, body[second:], values, 0)
+        values, marks = compression.unfolded_to_cut(values, form.codec, page.unfolded - second)
+    return Body(repetition, definition, body[second:], values, 0, marks)
 
 
 def _is_compressed(page: Page) -> bool:
@@ -212,7 +214,7 @@ def _folded(levels: bytes, body: Body, form: Form, counts: Counts, cut: Cut) -> 
     is_sparse = cut.gone is not None and len(cut.gone) * VALUES_PER_STRETCH <= counts.entries - counts.nulls
     if form.codec == "SNAPPY" and cut.gone is not None and is_sparse:
         gone = _with_levels(cut.gone, body.at)
-        made = snappy.cut(body.folded, body.whole, levels, gone)
+        made = snappy.cut(body.folded, body.whole, levels, gone, body.marks)
         if made is not None:
             return made, len(levels) + len(body.whole) - int((gone[:, 1] - gone[:, 0]).sum())
     contents = _contents(levels, body, cut)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vetset.datasets.compact import Compact
+from vetset.kernels import native
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
 _SHORT_LIST = 14  # elements whose count fits into the head
@@ -22,6 +23,8 @@ Typed = dict[int, tuple[int, Any]]
 
 class TypedCompact(Compact):
     """Reads structs as `Typed`."""
+
+    typed = True
 
     def _fields(self, depth: int) -> Iterator[tuple[int, Any]]:
         for field, kind in self._heads():
@@ -69,6 +72,12 @@ def drop(fields: Typed, *numbers: int) -> None:
 
 def packed(fields: Typed) -> bytes:
     """The struct in Thrift's compact protocol, its fields in ascending order."""
+    made: bytes | None = None if native.LIB is None else native.LIB.thrift_packed(fields)
+    return packed_of(fields) if made is None else made
+
+
+def packed_of(fields: Typed) -> bytes:
+    """The definition of `packed`, which also writes numbers of more than 64 bits."""
     out = bytearray()
     _put_struct(out, fields)
     return bytes(out)

@@ -7,7 +7,7 @@ Rules: the exact figures exist in memory only; addresses are compared by keyed n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -62,13 +62,12 @@ class About:
 
 @dataclass(slots=True, repr=False)
 class _Sums:
-    """What rows with findings add up to: by list, by signal and form, by entry, and their distinct values."""
+    """What rows with findings add up to: by list, by signal and form, and their distinct values."""
 
     urls: set[str] = field(default_factory=set)
     pictures: set[str] = field(default_factory=set)
     by_list: Counter[str] = field(default_factory=Counter)
     by_signal: Counter[tuple[Signal, UrlForm | None]] = field(default_factory=Counter)
-    by_entry: Counter[str] = field(default_factory=Counter)
 
     def add(self, hit: Hit, key: bytes) -> None:
         borne = kernels.borne_by(hit.address)
@@ -78,7 +77,13 @@ class _Sums:
             self.pictures.add("/".join(pictures))
         self.by_list.update({match.list_name for match in hit.matches})
         self.by_signal.update({(match.signal, match.form) for match in hit.matches})
-        self.by_entry.update({kernels.entry_name_of(match, key) for match in hit.matches})
+
+    def with_values_of(self, hits: Iterable[Hit], key: bytes) -> _Sums:
+        """These sums and those of further rows; these stay as they are."""
+        sums = _Sums(set(self.urls), set(self.pictures), Counter(self.by_list), Counter(self.by_signal))
+        for hit in hits:
+            sums.add(hit, key)
+        return sums
 
     def uniques(self) -> Uniques:
         return Uniques(len(self.urls), len(self.pictures))
@@ -113,25 +118,26 @@ class Account:
         for shard in self.shards:
             yield from self.audit.vault.hits(step, shard)
 
-    def _direct(self) -> Iterator[Hit]:
-        """Rows that a list met, by what they record or by their picture; one finding for each row."""
+    def _direct(self, rows_met: Counter[str]) -> Iterator[Hit]:
+        """Rows that a list met, by what they record or by their picture; one finding for each row.
+
+        `rows_met` counts on the way the rows that each entry met, by its opaque name; rows held because of it too.
+        """
+        key = self.audit.keys.case_key
         for shard in self.shards:
             held = set(held_rows(self.audit.vault, shard).tolist()) if self.audit.looks_into_pictures else set()
             found: dict[int, list[Hit]] = {}
             for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
+                rows_met.update({kernels.entry_name_of(match, key) for match in hit.matches})
                 if hit.row not in held:
                     found.setdefault(hit.row, []).append(hit)
             yield from (merged(found[row]) for row in sorted(found))
 
     def figures(self, about: About) -> Figures:
         """Everything the summary may draw on."""
-        direct, both = _Sums(), _Sums()
-        for hit in self._direct():
-            direct.add(hit, self.audit.keys.case_key)
-            both.add(hit, self.audit.keys.case_key)
-        if self.basis == "expand":
-            for hit in self._hits("expand"):
-                both.add(hit, self.audit.keys.case_key)
+        rows_met, key = Counter[str](), self.audit.keys.case_key
+        direct = _Sums().with_values_of(self._direct(rows_met), key)
+        both = direct.with_values_of(self._hits("expand") if self.basis == "expand" else (), key)
         compared, unusable = self._compared()
         audit, settings = self.audit, self.audit.settings
         return Figures(
@@ -160,7 +166,7 @@ class Account:
             hits_by_signal=dict(direct.by_signal),
             hits_uniques=direct.uniques(),
             removable_uniques=both.uniques(),
-            noisy=self._noisy(),
+            noisy=self._noisy(rows_met),
             values_held=audit.values_held,
             rounds=audit.rounds,
             policy=about.policy,
@@ -175,12 +181,9 @@ class Account:
         for report in self.audit.failed.values():
             yield FailedShard(report.task.shard.path, report.trouble or "", report.detail)
 
-    def _noisy(self) -> tuple[NoisyEntry, ...]:
-        """Entries that met more rows than may spread; rows held because of one count too."""
-        limit, key, rows_met = self.audit.settings.spread_limit, self.audit.keys.case_key, Counter[str]()
-        for shard in self.shards:
-            for hit in (*self.audit.vault.hits("screen", shard), *self.audit.matches(shard)):
-                rows_met.update({kernels.entry_name_of(match, key) for match in hit.matches})
+    def _noisy(self, rows_met: Counter[str]) -> tuple[NoisyEntry, ...]:
+        """Entries that met more rows than may spread."""
+        limit = self.audit.settings.spread_limit
         entries = sorted(rows_met.items(), key=lambda item: (-item[1], item[0]))
         return tuple(NoisyEntry(name, rows) for name, rows in entries if rows > limit)
 

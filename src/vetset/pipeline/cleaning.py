@@ -18,14 +18,13 @@ from vetset.pipeline.room import (
     Made,
     Room,
     balance,
-    digest_of_all,
-    digest_of_files,
     distinct,
     held_rows,
     matches,
     needed,
     rows_of,
 )
+from vetset.pipeline.source import digest_of_all, digest_of_files, is_unchanged
 from vetset.records import Shard, Task
 from vetset.stages import clean, screen
 
@@ -47,7 +46,7 @@ def clean_shard(room: Room, task: Task) -> Made:
     balance(result.tally, screened.rows)
     if not len(result.onward):
         products = _copied(room, cleaned, shard, screened.materials["source"])
-    elif digest_of_files(room, shard) == screened.materials["source"]:
+    elif is_unchanged(room, shard, screened.materials["source"]):
         products = _write_cleaned(room, cleaned, shard, result.onward)
     else:
         raise _changed()

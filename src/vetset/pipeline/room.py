@@ -1,13 +1,13 @@
 """A worker's room: all that a step on a shard has in hand, what it has to say, and what several steps do alike.
 
-In it: ports, ledger, vault and keys in one frozen record; the law of the books; digests of a shard's files.
-Not in it: any step (`shard`, `settling`, `cleaning`), and the building of what is in the room (`wiring`).
+In it: ports, ledger, vault and keys in one frozen record; the law of the books.
+Not in it: any step (`shard`, `settling`, `cleaning`), a shard's files (`source`), and the building of what is in the
+room (`wiring`).
 Rules: a step's last word is its manifest; whatever it needs of an earlier step it takes from that one's manifest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,29 +90,6 @@ def balance(tally: Tally, rows: int) -> None:
     """The law of the books: outcomes add up to the rows that went in, or the shard fails."""
     if tally.rows() != rows:
         raise ShardError(Trouble.BOOKS, f"{rows} rows went in, {tally.rows()} outcomes came out")
-
-
-def digest_of_files(room: Room, shard: Shard) -> str:
-    """SHA-256 in hex of a shard's file, or where it is several files, over a line of digest and name for each."""
-    names = room.dataset.files(shard)
-    return digest_of_all(names, [digest_of_file(room.root / name) for name in names])
-
-
-def digest_of_all(names: Sequence[str], digests: Sequence[str]) -> str:
-    """The digest of a shard's files from those of each."""
-    if len(names) == 1:
-        return digests[0]
-    lines = "".join(f"{digest} {name}\n" for digest, name in zip(digests, names, strict=True))
-    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ShardError(Trouble.UNREADABLE, error.strerror or "cannot be read") from None
 
 
 def matches(room: Room, shard: Shard) -> Iterable[Hit]:

@@ -16,8 +16,9 @@ from vetset.errors import ShardError, Trouble
 from vetset.ledger import Ledger, Manifest, Product, Sink
 from vetset.pipeline import pictures
 from vetset.pipeline.cleaning import clean_shard
-from vetset.pipeline.room import Made, Room, balance, digest_of_files, needed, put_table
+from vetset.pipeline.room import Made, Room, balance, needed, put_table
 from vetset.pipeline.settling import compared_name, joins_name, settle_shard
+from vetset.pipeline.source import digest_of_files, note_standing, standing_of
 from vetset.records import Column, Hit, Shard, Tally, Task, TaskReport, merged
 from vetset.stages import expand, index, screen
 
@@ -87,6 +88,7 @@ def _index(room: Room, task: Task) -> Made:
 
 def _screen(room: Room, task: Task) -> Made:
     shard = task.shard
+    standing = standing_of(room, shard)
     source = digest_of_files(room, shard)
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
@@ -99,6 +101,7 @@ def _screen(room: Room, task: Task) -> Made:
     else:
         digest = room.vault.seal_hits("screen", shard, _screened(room, shard, spreading, tally, parts, None), tally)
     room.ledger.note("screen", shard.id, {"vault": digest})
+    note_standing(room, shard, source, standing)
     products = put_table(room, task, screen.table_of(parts))
     return Made(tally.rows(), merged(tally), {"source": source}, products)
 

@@ -9,6 +9,7 @@ descriptors of lists and keys are inherited, never paths.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import time
@@ -64,6 +65,7 @@ class WorkerPlan:
     reading: Settings
 
 
+_OBJECTS_BETWEEN_SEARCHES = 50_000
 _ROOM: list[work.Room] = []  # one a process: what a worker has in hand between its tasks
 
 
@@ -105,6 +107,9 @@ class Boot:
     disk: Disk = field(default_factory=Disk)
 
     def __call__(self) -> contextlib.AbstractContextManager[None]:
+        # What is imported by now stays; findings are many small objects without cycles, which need no search for any.
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES)
         return _standing_room(self.plan, self.disk)
 
 
