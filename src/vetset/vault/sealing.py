@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -26,6 +27,9 @@ PART_BYTES = 32 * 1024 * 1024
 Answer = TypeVar("Answer")
 #: What reading a damaged line raises.
 _FLAWS = (KeyError, TypeError, ValueError, AttributeError)
+#: A row's number as `json_line` writes it; text that looks like it only costs a look at one line more.
+_ROW = re.compile(rb'"row": (\d{1,19})\b')
+_MayBe = Callable[[bytes], bool]
 _decoded = json.JSONDecoder().decode
 
 
@@ -89,8 +93,9 @@ class Vault:
 
     def addresses(self, step: str, shard: Shard, rows: Container[int]) -> dict[int, Sealed[Address]]:
         """What those of some rows record that a shard's step found. Raises as `lines` does."""
-        trees = [tree for tree in self._trees(step, shard.id) if tree.get("row") in rows]
-        return self._checked(lambda: dict(map(address_from, trees)), step, shard.id)
+        trees = self._trees(step, shard.id, lambda line: any(int(row) in rows for row in _ROW.findall(line)))
+        found = [tree for tree in trees if tree.get("row") in rows]
+        return self._checked(lambda: dict(map(address_from, found)), step, shard.id)
 
     def finding_lines(self, step: str, shard_id: str) -> Iterator[dict[str, Any]]:
         """A shard's hits as plain JSON, for whoever holds an identity. Raises as `lines` does."""
@@ -140,17 +145,21 @@ class Vault:
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def _trees(self, step: str, name: str) -> Iterator[dict[str, Any]]:
-        head, last = self._main(step, name)
+    def _trees(self, step: str, name: str, may_be: _MayBe | None = None) -> Iterator[dict[str, Any]]:
+        """The lines, or those that may be what is looked for, by a look at their bytes; the rest is not parsed."""
+        head, last = self._main(step, name, may_be)
         for number, digest in enumerate(head["parts"], start=2):
             file_name = _file_name(step, name, number)
-            yield from self._parsed(self._opened(file_name, digest), file_name)
+            yield from self._parsed(unpadded(self._opened(file_name, digest)), file_name, may_be)
         yield from last
 
-    def _main(self, step: str, name: str) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    def _main(
+        self, step: str, name: str, may_be: _MayBe | None = None
+    ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         file_name = _file_name(step, name, 1)
-        trees = self._parsed(self._opened(file_name), file_name)
-        head = next(trees, {})
+        lines = unpadded(self._opened(file_name))
+        head = next(self._parsed(lines, file_name), {})
+        trees = self._parsed(lines, file_name, may_be)
         if (head.get("step"), head.get("name")) != (step, name) or not isinstance(head.get("parts"), list):
             raise _damaged(file_name)
         return head, trees
@@ -176,9 +185,11 @@ class Vault:
         hint = "name the custodian's identity file with --identity FILE"
         return Stop("no key in hand opens the findings of this run", hint=hint)
 
-    def _parsed(self, plaintext: bytes, file_name: str) -> Iterator[dict[str, Any]]:
+    def _parsed(self, lines: Iterator[bytes], file_name: str, may_be: _MayBe | None = None) -> Iterator[dict[str, Any]]:
         try:
-            for line in unpadded(plaintext):
+            for line in lines:
+                if may_be is not None and not may_be(line):
+                    continue
                 tree = _decoded(str(line, "utf-8"))
                 if not isinstance(tree, dict):
                     raise _damaged(file_name)
