@@ -13,6 +13,7 @@ import importlib.metadata
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -33,15 +34,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure vetset beside the peers.")
     shape_options(parser)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--also-planted", type=int, nargs="*", default=[40], help="further counts of listed rows")
     parser.add_argument("--no-memory", action="store_true", help="leave out the runs that look at memory")
     options = parser.parse_args()
-    folder, shape = options.folder / "main", shape_of(options)
-    data = bench_data(folder, shape)
-    lists = compiled_lists(options.folder / "lists", data.digests_text)
-    first = _first_file(options.folder / "first", data)
+    shape = shape_of(options)
     _print(_about(shape, options.rounds))
-    _print(_speed(folder, first, data, lists, options.rounds))
-    _print(_steps(data, lists))
+    for planted in dict.fromkeys([*options.also_planted, shape.planted]):
+        folder, here = options.folder / f"planted-{planted}", replace(shape, planted=planted)
+        data = bench_data(folder, here)
+        lists = compiled_lists(options.folder / f"lists-{planted}", data.digests_text)
+        first = _first_file(options.folder / f"first-{planted}", data)
+        _print(_density(data, here))
+        _print(_speed(folder, first, data, lists, options.rounds))
+        _print(_steps(data, lists))
     if not options.no_memory:
         _print(_memory(options.folder, data, lists, shape))
 
@@ -57,6 +62,10 @@ def _about(shape: Shape, rounds: int) -> Iterator[str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     yield f"{shape.files} files of {shape.rows_per_file:,} rows, {shape.digests:,} digests; {rounds} interleaved rounds"
     yield f"Python {platform.python_version()}, {versions}"
+
+
+def _density(data: BenchData, shape: Shape) -> Iterator[str]:
+    yield f"**{shape.planted:,} of {_rows_of(data):,} rows listed**\n"
 
 
 def _first_file(folder: Path, data: BenchData) -> Path:

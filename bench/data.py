@@ -62,10 +62,21 @@ def bench_data(folder: Path, shape: Shape) -> BenchData:
         return data
     if folder.exists() and any(folder.iterdir()):
         sys.exit(f"{folder} is neither empty nor finished data; remove it")
-    write_shards(data.rows, shape.files * shape.rows_per_file, shape.files, seed=shape.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    data.rows.symlink_to(_rows(folder.parent, shape).absolute())
     _write_digests(data, shape)
     made.write_text(json.dumps(asdict(shape)), "utf-8")
     return data
+
+
+def _rows(folder: Path, shape: Shape) -> Path:
+    """The rows alone, which shapes that differ only in the list share."""
+    rows = folder / f"rows-{shape.files}-{shape.rows_per_file}-{shape.seed}"
+    if not rows.is_dir():
+        partly = rows.with_suffix(".partly")
+        write_shards(partly, shape.files * shape.rows_per_file, shape.files, seed=shape.seed)
+        partly.rename(rows)
+    return rows
 
 
 def _write_digests(data: BenchData, shape: Shape) -> None:

