@@ -4,12 +4,10 @@
  * followed, opened or made; where a header cannot be read, the last record is the damaged rest.
  */
 #include "native.h"
+#include "tar.h"
 #include <stdlib.h>
 
 enum { BLOCK = 512, MOST_EXTENSION = 1024 * 1024, MOST_DIGITS = 19 };
-enum { FILE_KIND, DIRECTORY, HARD_LINK, SYMBOLIC_LINK, DEVICE, FIFO, SPARSE, UNKNOWN, GLOBAL_HEADER, TRUNCATED, DAMAGED };
-
-typedef struct { int64_t kind, start, data, size, stop, name_at, name_end, picture; } Record;
 
 /* A stretch of bytes that is kept: of the archive, or copied where it has to outlive a later header. */
 typedef struct { uint8_t *bytes; size_t size; int here; } Text;
