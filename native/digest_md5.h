@@ -101,11 +101,16 @@ INLINE void start_lane(Lane *lane, const Message *message) {
     if (!lane->left) lane->at = lane->end, lane->left = SIZE_MAX;
 }
 
-/* The block that comes next, without a branch: where a lane's way leads is hard to foretell. */
+enum { AHEAD = 4 * BLOCK }; /* measured: 64 to 256 bytes do alike, 512 less */
+
+/* The block that comes next, without a branch: where a lane's way leads is hard to foretell. What lies ahead is asked
+ * for, since there are more lanes than ways that a processor foresees by itself; asking reads nothing, of any place.
+ */
 INLINE const uint8_t *next_block(Lane *lane) {
     const uint8_t *block = lane->at, *next = block + lane->stride;
     lane->at = --lane->left ? next : lane->end;
     lane->total--;
+    __builtin_prefetch((const void *)((uintptr_t)block + AHEAD));
     return block;
 }
 

@@ -114,7 +114,8 @@ def test_columns_give_back_their_members(entries: list[tuple[bytes, MemberKind, 
     wanted = [Member(name, kind, at, at + 1, at * 2, at + 7, begins) for at, (name, kind, begins) in enumerate(entries)]
     found = columns_of(wanted)
     assert list(found) == wanted
-    assert [found[place] for place in range(len(found))] == wanted
+    assert list(found.at(slice(2, 5))) == wanted[2:5]
+    assert list(found.at(np.arange(len(wanted))[::-1])) == wanted[::-1]
     assert all(kind is item.kind for item, (_, kind, _) in zip(found, entries, strict=True))
 
 

@@ -26,6 +26,7 @@ BLANK = bytes(BLOCK)
 #: Extension headers (long names, pax records) may be so large; no honest writer comes near.
 MAX_EXTENSION_BYTES = 1024 * 1024
 MAX_MEMBERS = 20_000_000
+_AT_ONCE = 4096
 
 
 class MemberKind(StrEnum):
@@ -98,12 +99,14 @@ class Members:
     def __len__(self) -> int:
         return len(self.columns)
 
-    def __getitem__(self, place: int) -> Member:
-        kind, start, data, size_bytes, stop, first, last, picture = self.columns[place].tolist()
-        return Member(self.names[first:last], KINDS[kind], start, data, size_bytes, stop, bool(picture))
+    def at(self, places: slice | I64) -> Iterator[Member]:
+        """Some of the members."""
+        for kind, start, data, size_bytes, stop, first, last, picture in self.columns[places].tolist():
+            yield Member(self.names[first:last], KINDS[kind], start, data, size_bytes, stop, bool(picture))
 
     def __iter__(self) -> Iterator[Member]:
-        return map(self.__getitem__, range(len(self)))
+        for first in range(0, len(self), _AT_ONCE):
+            yield from self.at(slice(first, first + _AT_ONCE))
 
 
 def members(view: memoryview) -> Members:

@@ -66,7 +66,7 @@ class Archive:
     def members(self, number: int) -> Iterator[Member]:
         """The members of a sample, in the order of the archive."""
         first, stop = self._all.first[number : number + 2].tolist()
-        return map(self._members.__getitem__, self._all.order[first:stop].tolist())
+        return self._members.at(self._all.order[first:stop])
 
     def bodies(self, numbers: I64) -> Iterator[tuple[int, memoryview]]:
         """For each sample asked for in turn, the bytes of every picture, with its place in `numbers`; -1 asks for none.
