@@ -15,13 +15,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from vetset import kernels
+from vetset.config import Settings
+from vetset.datasets.location import find_shards
 from vetset.datasets.samples import opened_tar
-from vetset.records import Signal
+from vetset.datasets.webdataset import Webdataset
+from vetset.kernels import native
+from vetset.records import Reach
+
+Digests = Callable[[list[bytes | memoryview]], list[bytes]]
 
 SAMPLES = 10_000
 PICTURE_BYTES = 20_700
@@ -48,12 +54,22 @@ def write_tars(folder: Path, samples: int) -> list[Path]:
 
 
 def ours(paths: list[Path]) -> Iterator[list[bytes | memoryview]]:
+    """As the pipeline reads them, but for what JSON records."""
     for path in paths:
         with opened_tar(path) as archive:
-            bodies = [body for sample in archive.samples.values() for body in archive.pictures(sample)]
-            for first in range(0, len(bodies), 256):
-                yield bodies[first : first + 256]
-            del bodies
+            bodies = archive.bodies(np.arange(len(archive.keys)))
+            while batch := [body for _, body in islice(bodies, 256)]:
+                yield batch
+                del batch  # no view outlives the mapping
+
+
+def whole_shards(paths: list[Path]) -> Iterator[list[bytes | memoryview]]:
+    """As the pipeline reads them: `Dataset.pictures`, with what each sample's JSON records."""
+    found = find_shards(str(paths[0].parent), Reach.LOCAL)
+    dataset = Webdataset(found.root, Settings())
+    for shard in found.shards:
+        for batch in dataset.pictures(shard):
+            yield [picture.body.unseal() for picture in batch]
 
 
 def by_webdataset(paths: list[Path]) -> Iterator[list[bytes | memoryview]]:
@@ -77,28 +93,23 @@ def listed(bodies: Iterator[list[bytes | memoryview]]) -> int:
     return sum(len(body) for batch in bodies for body in batch)
 
 
-def digested(bodies: Iterator[list[bytes | memoryview]]) -> int:
+def by_hashlib(batch: list[bytes | memoryview]) -> list[bytes]:
+    return [hashlib.md5(body).digest() for body in batch]
+
+
+def by_kernel(batch: list[bytes | memoryview]) -> list[bytes]:
+    """The kernel of `digests_of_bodies`, for md5 alone."""
+    if native.LIB is None:
+        return by_hashlib(batch)
+    out = np.empty((len(batch), 16), np.uint8)
+    native.LIB.body_digests("md5", batch, out)
+    digests = out.tobytes()
+    return [digests[at : at + 16] for at in range(0, len(digests), 16)]
+
+
+def digested(bodies: Iterator[list[bytes | memoryview]], digests_of: Digests) -> int:
     """The sum of all digests as numbers: the same whatever the order."""
-    total = 0
-    for batch in bodies:
-        rows = kernels.digests_of_bodies(batch)[Signal.MD5] if len(batch) > 1 else None
-        digests = [row.tobytes() for row in rows] if rows is not None else [hashlib.md5(batch[0]).digest()]
-        total += sum(int.from_bytes(digest, "big") for digest in digests)
-    return total
-
-
-def md5_only(bodies: Iterator[list[bytes | memoryview]]) -> int:
-    """As `digested`, by the native kernel for md5 alone."""
-    from vetset.kernels import native
-
-    total = 0
-    for batch in bodies:
-        out = np.empty((len(batch), 16), np.uint8)
-        if native.LIB is None:
-            return digested(bodies)
-        native.LIB.body_digests("md5", batch, out)
-        total += sum(int.from_bytes(row.tobytes(), "big") for row in out)
-    return total
+    return sum(int.from_bytes(digest, "big") for batch in bodies for digest in digests_of(batch))
 
 
 def spent(work: Callable[[], int]) -> tuple[float, int]:
@@ -112,16 +123,24 @@ def main() -> None:
     options.add_argument("--samples", type=int, default=SAMPLES)
     options.add_argument("--rounds", type=int, default=3)
     chosen = options.parse_args()
-    readers = {"vetset": ours, "webdataset": by_webdataset, "tarfile, streamed": by_tarfile}
+    readers = {
+        "vetset": (ours, by_kernel),
+        "vetset, with what JSON records": (whole_shards, by_kernel),
+        "webdataset": (by_webdataset, by_hashlib),
+        "tarfile, streamed": (by_tarfile, by_hashlib),
+    }
     with tempfile.TemporaryDirectory() as folder:
         paths = write_tars(Path(folder), chosen.samples)
         best: dict[tuple[str, str], float] = {}
         answers: dict[str, set[int]] = {}
         for _ in range(chosen.rounds):
-            for name, reader in readers.items():
-                works = {"list": listed, "md5": md5_only if reader is ours else digested}
+            for name, (reader, digests_of) in readers.items():
+                works = {
+                    "list": lambda reader=reader: listed(reader(paths)),
+                    "md5": lambda reader=reader, digests_of=digests_of: digested(reader(paths), digests_of),
+                }
                 for what, work in works.items():
-                    seconds, answer = spent(lambda work=work, reader=reader: work(reader(paths)))  # type: ignore[misc]
+                    seconds, answer = spent(work)
                     best[name, what] = min(best.get((name, what), seconds), seconds)
                     answers.setdefault(what, set()).add(answer)
         if any(len(found) != 1 for found in answers.values()):

@@ -1,4 +1,6 @@
-/* md5 (RFC 1321) of many messages: LANES of them advance together in SIMD lanes, one block each. */
+/* md5 (RFC 1321) of many messages, which advance together in SIMD lanes, one block each: which lanes there are, and the
+ * choice between them. The work itself stands in digest_md5_lanes.h.
+ */
 #ifndef VETSET_DIGEST_MD5_H
 #define VETSET_DIGEST_MD5_H
 
@@ -7,8 +9,7 @@
 #include <immintrin.h>
 #endif
 
-enum { WIDE = 16, PAIR = 2, LANES = WIDE * PAIR };
-typedef uint32_t Wide __attribute__((vector_size(4 * WIDE)));
+enum { PAIR = 2, AHEAD = 4 * BLOCK /* measured: 64 to 384 bytes do alike */ };
 
 static const uint32_t START[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
 static const uint32_t SINES[64] = {
@@ -20,44 +21,22 @@ static const uint32_t SINES[64] = {
     0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1, 0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1,
     0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391};
 
-/* Four rounds of sixteen steps over two vectors side by side, so that one's latency hides behind the other. */
-INLINE void md5_rounds(Wide state[PAIR][4], Wide words[16][PAIR]) {
-    Wide a[PAIR], b[PAIR], c[PAIR], d[PAIR];
-    for (int p = 0; p < PAIR; p++) a[p] = state[p][0], b[p] = state[p][1], c[p] = state[p][2], d[p] = state[p][3];
-#define ROTATE(x, n) (((x) << (n)) | ((x) >> (32 - (n))))
-#define F(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
-#define G(x, y, z) ((y) ^ ((z) & ((x) ^ (y))))
-#define H(x, y, z) ((x) ^ (y) ^ (z))
-#define I(x, y, z) ((y) ^ ((x) | ~(z)))
-#define STEP(f, a, b, c, d, word, shift, number)                                                                       \
-    for (int p = 0; p < PAIR; p++) {                                                                                   \
-        const Wide sum = a[p] + f(b[p], c[p], d[p]) + words[word][p] + SINES[number];                                  \
-        a[p] = ROTATE(sum, shift) + b[p];                                                                              \
-    }
-#define FOUR(f, w0, w1, w2, w3, s0, s1, s2, s3, number)                                                                \
-    STEP(f, a, b, c, d, w0, s0, number) STEP(f, d, a, b, c, w1, s1, number + 1)                                        \
-    STEP(f, c, d, a, b, w2, s2, number + 2) STEP(f, b, c, d, a, w3, s3, number + 3)
-    FOUR(F, 0, 1, 2, 3, 7, 12, 17, 22, 0) FOUR(F, 4, 5, 6, 7, 7, 12, 17, 22, 4)
-    FOUR(F, 8, 9, 10, 11, 7, 12, 17, 22, 8) FOUR(F, 12, 13, 14, 15, 7, 12, 17, 22, 12)
-    FOUR(G, 1, 6, 11, 0, 5, 9, 14, 20, 16) FOUR(G, 5, 10, 15, 4, 5, 9, 14, 20, 20)
-    FOUR(G, 9, 14, 3, 8, 5, 9, 14, 20, 24) FOUR(G, 13, 2, 7, 12, 5, 9, 14, 20, 28)
-    FOUR(H, 5, 8, 11, 14, 4, 11, 16, 23, 32) FOUR(H, 1, 4, 7, 10, 4, 11, 16, 23, 36)
-    FOUR(H, 13, 0, 3, 6, 4, 11, 16, 23, 40) FOUR(H, 9, 12, 15, 2, 4, 11, 16, 23, 44)
-    FOUR(I, 0, 7, 14, 5, 6, 10, 15, 21, 48) FOUR(I, 12, 3, 10, 1, 6, 10, 15, 21, 52)
-    FOUR(I, 8, 15, 6, 13, 6, 10, 15, 21, 56) FOUR(I, 4, 11, 2, 9, 6, 10, 15, 21, 60)
-#undef FOUR
-#undef STEP
-    for (int p = 0; p < PAIR; p++) state[p][0] += a[p], state[p][1] += b[p], state[p][2] += c[p], state[p][3] += d[p];
+INLINE void start_lane(Lane *lane, const Message *message) {
+    fill_lane(lane, message, LITTLE);
+    lane->total = message ? lane->left + lane->tails : SIZE_MAX;
+    lane->stride = message ? BLOCK : 0;
+    if (!lane->left) lane->at = lane->end, lane->left = SIZE_MAX;
 }
 
-typedef void (*Gather)(const uint8_t *const blocks[LANES], Wide words[16][PAIR]);
-
-INLINE void gather_plain(const uint8_t *const blocks[LANES], Wide words[16][PAIR]) {
-    for (int l = 0; l < LANES; l++)
-        for (int w = 0; w < 16; w++) {
-            const uint8_t *p = blocks[l] + 4 * w;
-            words[w][l / WIDE][l % WIDE] = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        }
+/* The block that comes next, without a branch: where a lane's way leads is hard to foretell. What lies ahead is asked
+ * for, since there are more lanes than ways that a processor foresees by itself; asking reads nothing, of any place.
+ */
+INLINE const uint8_t *next_block(Lane *lane) {
+    const uint8_t *block = lane->at, *next = block + lane->stride;
+    lane->at = --lane->left ? next : lane->end;
+    lane->total--;
+    __builtin_prefetch((const void *)((uintptr_t)block + AHEAD));
+    return block;
 }
 
 #if defined(__x86_64__)
@@ -75,74 +54,27 @@ __attribute__((target("avx2"))) INLINE void turn8(const uint8_t *const *blocks, 
         out[l + 4] = _mm256_permute2x128_si256(r[l], r[l + 4], 0x31);
     }
 }
-
-__attribute__((target("avx2"))) INLINE void gather_avx2(const uint8_t *const blocks[LANES], Wide words[16][PAIR]) {
-    for (int group = 0; group < LANES / 8; group++)
-        for (int half = 0; half < 2; half++) {
-            __m256i columns[8];
-            turn8(blocks + 8 * group, half, columns);
-            for (int w = 0; w < 8; w++)
-                _mm256_storeu_si256((__m256i *)&words[8 * half + w][group / 2] + group % 2, columns[w]);
-        }
-}
 #endif
 
-INLINE void store_digest(Lane *lane, Wide state[PAIR][4], int l) {
-    for (int w = 0; w < 4; w++) {
-        const uint32_t word = state[l / WIDE][w][l % WIDE];
-        for (int k = 0; k < 4; k++) lane->message->out[4 * w + k] = (uint8_t)(word >> (8 * k));
-    }
-}
+/* As wide as every processor of these kinds has it. */
+#define TARGET
+#define NAME(x) x##_plain
+#define WIDE 4
+#include "digest_md5_lanes.h"
 
-INLINE void start_lane(Lane *lane, const Message *message) {
-    fill_lane(lane, message, LITTLE);
-    lane->total = message ? lane->left + lane->tails : SIZE_MAX;
-    lane->stride = message ? BLOCK : 0;
-    if (!lane->left) lane->at = lane->end, lane->left = SIZE_MAX;
-}
-
-/* The block that comes next, without a branch: where a lane's way leads is hard to foretell. */
-INLINE const uint8_t *next_block(Lane *lane) {
-    const uint8_t *block = lane->at, *next = block + lane->stride;
-    lane->at = --lane->left ? next : lane->end;
-    lane->total--;
-    return block;
-}
-
-#define MD5_VARIANT(name, target, gather)                                                                              \
-    target static void md5_##name(Queue *queue) {                                                                      \
-        Lane lanes[LANES];                                                                                             \
-        Wide state[PAIR][4], words[16][PAIR];                                                                          \
-        size_t busy = 0;                                                                                               \
-        for (int w = 0; w < 4; w++) for (int l = 0; l < LANES; l++) state[l / WIDE][w][l % WIDE] = START[w];           \
-        for (int l = 0; l < LANES; l++) {                                                                              \
-            start_lane(lanes + l, next_of(queue));                                                                     \
-            busy += lanes[l].message != NULL;                                                                          \
-        }                                                                                                              \
-        while (busy) {                                                                                                 \
-            const uint8_t *blocks[LANES];                                                                              \
-            uint32_t ended = 0; /* bit l: lane l */                                                                    \
-            for (int l = 0; l < LANES; l++) {                                                                          \
-                blocks[l] = next_block(lanes + l);                                                                     \
-                ended |= (uint32_t)!lanes[l].total << l;                                                               \
-            }                                                                                                          \
-            gather(blocks, words);                                                                                     \
-            md5_rounds(state, words);                                                                                  \
-            for (; ended; ended &= ended - 1) {                                                                        \
-                const int l = __builtin_ctz(ended);                                                                    \
-                Lane *lane = lanes + l;                                                                                \
-                store_digest(lane, state, l);                                                                          \
-                for (int w = 0; w < 4; w++) state[l / WIDE][w][l % WIDE] = START[w];                                   \
-                start_lane(lane, next_of(queue));                                                                      \
-                busy -= lane->message == NULL;                                                                         \
-            }                                                                                                          \
-        }                                                                                                              \
-    }
-
-MD5_VARIANT(plain, , gather_plain)
 #if defined(__x86_64__)
-MD5_VARIANT(avx2, __attribute__((target("avx2"))), gather_avx2)
-MD5_VARIANT(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), gather_avx2)
+#define TURNED
+#define TARGET __attribute__((target("avx2")))
+#define NAME(x) x##_avx2
+#define WIDE 8
+#include "digest_md5_lanes.h"
+
+#define TURNED
+#define TERNARY
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define NAME(x) x##_avx512
+#define WIDE 16
+#include "digest_md5_lanes.h"
 #endif
 
 static void vetset_md5(const Message *messages, size_t count) {

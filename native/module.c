@@ -27,9 +27,8 @@ static PyMethodDef module_methods[] = {
 };
 
 static PyMethodDef *const TABLES[] = {
-    digest_methods, membership_methods, bearing_methods, url_methods,
-    pdq_methods,    hamming_methods,    tar_methods,     parquet_methods,
-    thrift_methods, module_methods,
+    digest_methods, membership_methods, bearing_methods, url_methods,     pdq_methods,    hamming_methods,
+    tar_methods,    samples_methods,    parquet_methods, thrift_methods,  module_methods,
 };
 
 static int add_all(PyObject *module) {

@@ -22,6 +22,7 @@ extern PyMethodDef url_methods[];
 extern PyMethodDef pdq_methods[];
 extern PyMethodDef hamming_methods[];
 extern PyMethodDef tar_methods[];
+extern PyMethodDef samples_methods[];
 extern PyMethodDef parquet_methods[];
 extern PyMethodDef thrift_methods[];
 

@@ -4,12 +4,10 @@
  * followed, opened or made; where a header cannot be read, the last record is the damaged rest.
  */
 #include "native.h"
+#include "tar.h"
 #include <stdlib.h>
 
 enum { BLOCK = 512, MOST_EXTENSION = 1024 * 1024, MOST_DIGITS = 19 };
-enum { FILE_KIND, DIRECTORY, HARD_LINK, SYMBOLIC_LINK, DEVICE, FIFO, SPARSE, UNKNOWN, GLOBAL_HEADER, TRUNCATED, DAMAGED };
-
-typedef struct { int64_t kind, start, data, size, stop, name_at, name_end, picture; } Record;
 
 /* A stretch of bytes that is kept: of the archive, or copied where it has to outlive a later header. */
 typedef struct { uint8_t *bytes; size_t size; int here; } Text;
@@ -98,10 +96,26 @@ static int number_of(const uint8_t *p, size_t size, int64_t *out) {
     return FINE;
 }
 
+/* Of a header, the sum of the bytes, and how many of them are high, which a signed sum counts less by 256 each: eight
+ * bytes at a time, in sums that have room, 64 x 2 x 255 in sixteen bits and 64 in eight.
+ */
+static void sums_of(const uint8_t *p, unsigned *all, unsigned *high) {
+    const uint64_t pairs = 0x00ff00ff00ff00ffu;
+    uint64_t sum = 0, tops = 0, word;
+    for (int k = 0; k < BLOCK; k += 8) {
+        memcpy(&word, p + k, 8);
+        sum += (word & pairs) + (word >> 8 & pairs);
+        tops += word >> 7 & 0x0101010101010101u;
+    }
+    *all = *high = 0;
+    for (int k = 0; k < 64; k += 8) *high += tops >> k & 0xff;
+    for (int k = 0; k < 64; k += 16) *all += sum >> k & 0xffff;
+}
+
 static int sum_holds(const uint8_t *p) {
     int64_t wanted, plain = 8 * ' ', minus;
-    unsigned all = 0, high = 0; /* high bytes: what a signed sum counts less */
-    for (int k = 0; k < BLOCK; k++) all += p[k], high += p[k] >> 7;
+    unsigned all, high;
+    sums_of(p, &all, &high);
     for (int k = 148; k < 156; k++) all -= p[k], high -= p[k] >> 7;
     plain += all, minus = plain - 256 * (int64_t)high;
     return number_of(p + 148, 8, &wanted) && (wanted == plain || wanted == minus);

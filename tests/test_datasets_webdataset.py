@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from tests.test_datasets_members import special, tar_of
 from vetset.config import PictureSettings, Settings
+from vetset.datasets.keys import key_of
 from vetset.datasets.location import find_shards
-from vetset.datasets.samples import key_of
 from vetset.datasets.webdataset import Webdataset
 from vetset.errors import ShardError
 from vetset.records import Column, Reach, ResizeMode, Shard, Signal

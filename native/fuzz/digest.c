@@ -49,6 +49,27 @@ static void md5_by_avx2(const Message *messages, size_t count) {
     md5_plain(&queue);
 }
 
+#if defined(__x86_64__)
+/* The lanes of AVX-512 in the instructions of AVX2, so that what is done with them is tried on every machine. */
+#define TURNED
+#define TERNARY
+#define TARGET __attribute__((target("avx2")))
+#define NAME(x) x##_widest
+#define WIDE 16
+#include "../digest_md5_lanes.h"
+#endif
+
+static void md5_by_widest_lanes(const Message *messages, size_t count) {
+    Queue queue = {messages, count, 0};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        md5_widest(&queue);
+        return;
+    }
+#endif
+    md5_plain(&queue);
+}
+
 static void sha_one_after_other(const Message *messages, size_t count) {
     const Sha sha = {SHA256_START, SHA256_WORDS, sha256_plain, NULL};
     Queue queue = {messages, count, 0};
@@ -80,6 +101,7 @@ static void try_input(const uint8_t *data, size_t size) {
     must_agree(vetset_md5, md5_alone, 16, messages, count);
     must_agree(md5_by_plain_lanes, md5_alone, 16, messages, count);
     must_agree(md5_by_avx2, md5_alone, 16, messages, count);
+    must_agree(md5_by_widest_lanes, md5_alone, 16, messages, count);
     must_agree(vetset_sha1, sha1_alone, 20, messages, count);
     must_agree(vetset_sha256, sha256_alone, 32, messages, count);
     must_agree(sha_one_after_other, sha256_alone, 32, messages, count);

@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from vetset.datasets.keys import ending
 from vetset.datasets.listing import FileSample, Listing, SampleFile, listing_of
 from vetset.datasets.location import joined, probes_of, readable
 from vetset.datasets.sampled import Sampled
-from vetset.datasets.samples import MAX_JSON_BYTES, ending, is_picture, object_of
+from vetset.datasets.samples import MAX_JSON_BYTES, is_picture, object_of
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink, Products
 from vetset.records import Shard
@@ -60,7 +61,12 @@ class _Files:
     def keys(self) -> Collection[bytes]:
         return self._samples.keys()
 
-    def pictures(self, key: bytes) -> Iterator[bytes | memoryview]:
+    def bodies(self, keys: Sequence[bytes | None]) -> Iterator[tuple[int, bytes | memoryview]]:
+        for place, key in enumerate(keys):
+            for body in self._pictures(key) if key is not None else ():
+                yield place, body
+
+    def _pictures(self, key: bytes) -> Iterator[bytes | memoryview]:
         """The bytes of every file of a sample that is a picture by its name or by its first bytes."""
         for file in self._samples[key].files:
             name = os.fsencode(file.name)

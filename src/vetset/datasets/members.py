@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from vetset.kernels import native
+
+I64 = npt.NDArray[np.int64]
 
 BLOCK = 512
 BLANK = bytes(BLOCK)
 #: Extension headers (long names, pax records) may be so large; no honest writer comes near.
 MAX_EXTENSION_BYTES = 1024 * 1024
 MAX_MEMBERS = 20_000_000
+_AT_ONCE = 4096
 
 
 class MemberKind(StrEnum):
@@ -42,8 +45,8 @@ class MemberKind(StrEnum):
     DAMAGED = "damaged"  # no header can be read here: the rest of the archive
 
 
-#: The kinds in the order of native/tar.c.
-_NATIVE_KINDS = tuple(MemberKind)
+#: The kinds by their numbers in `Members` and in native/tar.h.
+KINDS = tuple(MemberKind)
 
 
 class Member(NamedTuple):
@@ -80,24 +83,49 @@ class _Damaged(Exception):  # noqa: N818 - it says what the header is
     """A header that cannot be read."""
 
 
-def members(view: memoryview) -> Iterable[Member]:
-    """The members of an archive in order, natively where that may be; see `members_of`."""
+class Members:
+    """The members of an archive in order, as columns. One is made an object when somebody asks for it.
+
+    `columns` is (members, 8), int64: kind, start, data, size, stop, where the name begins and ends in `names`, whether
+    the first bytes are a picture's. There are three to a sample, and millions of samples.
+    """
+
+    __slots__ = ("columns", "names")
+
+    def __init__(self, columns: I64, names: bytes) -> None:
+        self.columns = columns
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def at(self, places: slice | I64) -> Iterator[Member]:
+        """Some of the members."""
+        for kind, start, data, size_bytes, stop, first, last, picture in self.columns[places].tolist():
+            yield Member(self.names[first:last], KINDS[kind], start, data, size_bytes, stop, bool(picture))
+
+    def __iter__(self) -> Iterator[Member]:
+        for first in range(0, len(self), _AT_ONCE):
+            yield from self.at(slice(first, first + _AT_ONCE))
+
+
+def members(view: memoryview) -> Members:
+    """The members of an archive in order, found natively where that may be; see `members_of`."""
     lib = native.LIB
     if lib is None or not len(view):
-        return members_of(view)
+        return columns_of(members_of(view))
     raw, names = lib.tar_members(view, MAX_MEMBERS)
-    kinds, starts, data, sizes, stops, firsts, lasts, pictures = np.frombuffer(raw, np.int64).reshape(-1, 8).T.tolist()
-    found = zip(
-        [names[first:last] for first, last in zip(firsts, lasts, strict=True)],
-        map(_NATIVE_KINDS.__getitem__, kinds),
-        starts,
-        data,
-        sizes,
-        stops,
-        map(bool, pictures),
-        strict=True,
-    )
-    return map(tuple.__new__, repeat(Member), found)  # three of these make a sample, and there are millions
+    return Members(np.frombuffer(raw, np.int64).reshape(-1, 8), names)
+
+
+def columns_of(found: Iterable[Member]) -> Members:
+    """Members as columns."""
+    names = bytearray()
+    rows: list[tuple[int, ...]] = []
+    for name, kind, *places, begins in found:
+        rows.append((KINDS.index(kind), *places, len(names), len(names) + len(name), int(begins)))
+        names += name
+    return Members(np.array(rows, np.int64).reshape(-1, 8), bytes(names))
 
 
 def members_of(view: memoryview) -> Iterator[Member]:
@@ -126,7 +154,7 @@ def members_of(view: memoryview) -> Iterator[Member]:
 
 
 _EXTENSION_TYPES = frozenset(b"xgLKX")
-_KINDS = {
+_KIND_OF_TYPE = {
     ord("1"): MemberKind.HARD_LINK,
     ord("2"): MemberKind.SYMBOLIC_LINK,
     ord("3"): MemberKind.DEVICE,
@@ -187,7 +215,7 @@ def _kind_of(kind: int, name: bytes, *, sparse: bool) -> MemberKind:
     if kind in _FILE_TYPES:
         # Archives from before ustar mark a folder by a slash at the end of its name (tarfile does the same).
         return MemberKind.DIRECTORY if kind == 0 and name.endswith(b"/") else MemberKind.FILE
-    return _KINDS.get(kind, MemberKind.UNKNOWN)
+    return _KIND_OF_TYPE.get(kind, MemberKind.UNKNOWN)
 
 
 def _check_sum(raw: bytes) -> None:

@@ -40,8 +40,8 @@ class Container(Protocol):
 
     @property
     def keys(self) -> Collection[bytes]: ...
-    def pictures(self, key: bytes) -> Iterator[bytes | memoryview]:
-        """The bytes of every picture of a sample."""
+    def bodies(self, keys: Sequence[bytes | None]) -> Iterator[tuple[int, bytes | memoryview]]:
+        """For each key in turn, the bytes of every picture of its sample, with the key's place; None asks for none."""
         ...
 
     def json_of(self, key: bytes) -> Mapping[str, Any]:
@@ -206,13 +206,15 @@ class Sampled(ABC):
         return found
 
     def _pictures(self, container: Container, rows: _Rows, said: Sequence[Hint]) -> Iterator[Picture]:
-        for row, key in enumerate(rows.keys):
-            if key is None:
-                continue
-            hint = said[row] if row < len(said) else None
-            for body in container.pictures(key):
-                hint = hint or hint_of(container.json_of(key), self.pictures_settings)
-                yield Picture(row, Sealed(body), *hint)
+        known, hint = -1, None
+        for row, body in container.bodies(rows.keys):
+            if row != known or hint is None:
+                known, hint = row, self._hint(container, rows.keys[row], said[row] if row < len(said) else None)
+            yield Picture(row, Sealed(body), *hint)
+
+    def _hint(self, container: Container, key: bytes | None, line: Hint | None) -> Hint:
+        """What is recorded of the original: by the line, or else by the sample's JSON."""
+        return line or hint_of({} if key is None else container.json_of(key), self.pictures_settings)
 
 
 def _batched(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:

@@ -1,10 +1,8 @@
 """Samples of a webdataset tar: members that share a key, and the tar written again without some samples.
 
-In it: keys, samples in order of their first member, what a sample's JSON member records, and the cut.
-Not in it: headers (`members`), side files, rows (`webdataset`).
-Rules: a key is a name up to the first dot of its last part, as webdataset splits it; a file whose name has no dot is a
-sample by itself, so that no picture escapes; members of a key that comes again later belong to the same sample; what
-is no file belongs to the sample of its key too, and goes with it.
+In it: samples in order of their first member, their pictures, what a sample's JSON member records, and the cut.
+Not in it: headers (`members`), keys (`keys`), side files, rows (`webdataset`).
+Rules: what is no file goes with the sample of its key; bodies are views of the archive, and no copy is made of one.
 """
 
 from __future__ import annotations
@@ -12,82 +10,118 @@ from __future__ import annotations
 import json
 import mmap
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from vetset.datasets.bytesink import BufferedSink
+from vetset.datasets.keys import Groups, ending, grouped, is_named_as_picture
 from vetset.datasets.location import readable
-from vetset.datasets.members import BLOCK, Member, MemberKind, begins_as_picture, members
-from vetset.datasets.naming import PICTURE_ENDINGS
+from vetset.datasets.members import BLOCK, I64, KINDS, Member, MemberKind, Members, begins_as_picture, members
 from vetset.errors import ShardError, Trouble
 from vetset.ports import ByteSink
 
-_PICTURE_ENDINGS = frozenset(ending.encode("ascii") for ending in PICTURE_ENDINGS)
 MAX_JSON_BYTES = 1024 * 1024
-_WITH_BYTES = (MemberKind.FILE, MemberKind.TRUNCATED)
 _COPY_BYTES = 4 * 1024 * 1024
+_BODIES_AT_ONCE = 4096
 
 
-@dataclass(slots=True, repr=False)
-class Sample:
-    """The members of one key, in the order of the archive."""
-
-    key: bytes
-    members: list[Member] = field(default_factory=list)
-
-
-@dataclass(slots=True, repr=False)
 class Archive:
-    """A tar as its samples. `oddities` counts what is no regular file, repeated names, and what cannot be read."""
+    """A tar as its samples, numbered in the order of their first members; members stay columns until they are wanted.
 
-    view: memoryview
-    samples: dict[bytes, Sample] = field(default_factory=dict)
-    oddities: Counter[str] = field(default_factory=Counter)
-    end: int = 0  # of the last member that could be read
+    `oddities` counts what is no regular file, repeated names, and what cannot be read; `end` is that of the last member
+    that could be read.
+    """
 
-    def pictures(self, sample: Sample) -> Iterator[memoryview]:
-        """The bytes of every member of a sample that is a picture by its name or by its first bytes."""
-        for name, kind, _, data, size_bytes, _, begins in sample.members:
-            if (begins or ending(name) in _PICTURE_ENDINGS) and kind in _WITH_BYTES:
-                yield self.view[data : data + size_bytes]
+    def __init__(self, view: memoryview, found: Members, groups: Groups) -> None:
+        self.view = view
+        self._members = found
+        self._groups = groups
+        counts = np.bincount(found.columns[:, 0], minlength=len(KINDS)).tolist()
+        named = zip(KINDS, counts, strict=True)
+        self.oddities = Counter({kind.value: count for kind, count in named if kind is not MemberKind.FILE and count})
+        self.oddities["repeated_name"] = groups.repeated
+        readable_members = len(found) - self.oddities[MemberKind.DAMAGED.value]  # a damaged one is the last
+        self.end = int(found.columns[readable_members - 1, 4]) if readable_members else 0
 
-    def json_of(self, sample: Sample) -> Mapping[str, Any]:
+    @cached_property
+    def keys(self) -> Sequence[bytes]:
+        """The key of every sample."""
+        names = self._members.names
+        return [names[first:stop] for first, stop in self._groups.keys.tolist()]
+
+    @cached_property
+    def numbers(self) -> Mapping[bytes, int]:
+        """The number of every sample by its key."""
+        return {key: number for number, key in enumerate(self.keys)}
+
+    @cached_property
+    def _all(self) -> _BySample:
+        return _by_sample(self._groups.sample, len(self._groups.keys))
+
+    def members(self, number: int) -> Iterator[Member]:
+        """The members of a sample, in the order of the archive."""
+        first, stop = self._all.first[number : number + 2].tolist()
+        return self._members.at(self._all.order[first:stop])
+
+    def bodies(self, numbers: I64) -> Iterator[tuple[int, memoryview]]:
+        """For each sample asked for in turn, the bytes of every picture, with its place in `numbers`; -1 asks for none.
+
+        A picture is a member that is one by its name or by its first bytes.
+        """
+        marked = np.where(self._groups.picture, self._groups.sample, -1)
+        pictures = _by_sample(marked, len(self._groups.keys))
+        asked = np.flatnonzero(numbers >= 0)
+        first = pictures.first[numbers[asked]]
+        counts = pictures.first[numbers[asked] + 1] - first
+        places = np.repeat(asked, counts)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        which = pictures.order[np.repeat(first, counts) + within]
+        for at in range(0, len(places), _BODIES_AT_ONCE):
+            some = self._members.columns[which[at : at + _BODIES_AT_ONCE]]
+            ends = (some[:, 2] + some[:, 3]).tolist()
+            named = places[at : at + _BODIES_AT_ONCE].tolist()
+            for place, data, end in zip(named, some[:, 2].tolist(), ends, strict=True):
+                yield place, self.view[data:end]
+
+    def json_of(self, number: int) -> Mapping[str, Any]:
         """What the sample's `.json` member records; nothing where there is none, or it is no object."""
-        for member in sample.members:
-            if (
-                member.kind is MemberKind.FILE
-                and ending(member.name) == b"json"
-                and member.size_bytes <= MAX_JSON_BYTES
-            ):
-                return object_of(bytes(self.view[member.data : member.data + member.size_bytes]))
-        return {}
+        text = self.text_of(number, b"json")
+        return {} if text is None else object_of(text)
 
-    def text_of(self, sample: Sample, name: bytes) -> bytes | None:
+    def text_of(self, number: int, name: bytes) -> bytes | None:
         """The bytes of a sample's member by its ending."""
-        for member in sample.members:
+        for member in self.members(number):
             if member.kind is MemberKind.FILE and ending(member.name) == name and member.size_bytes <= MAX_JSON_BYTES:
                 return bytes(self.view[member.data : member.data + member.size_bytes])
         return None
 
-
-def key_of(name: bytes) -> bytes:
-    """The key of a member: its folder and its name up to the first dot; the whole name where that is nothing."""
-    last = name.rfind(b"/") + 1
-    dot = name.find(b".", last)
-    return name[:dot] if dot > last else name
+    def stretches(self, numbers: Iterable[int]) -> list[tuple[int, int]]:
+        """Where the members of samples begin and stop, headers and padding with them, in order."""
+        return sorted((member.start, member.stop) for number in numbers for member in self.members(number))
 
 
-def ending(name: bytes) -> bytes:
-    """What follows the last dot, in lower case."""
-    return name[max(name.rfind(b"."), name.rfind(b"/")) + 1 :].lower()
+class _BySample(NamedTuple):
+    """Members in the order of their samples; those of sample n stand at places first[n] to first[n + 1]."""
+
+    order: I64
+    first: I64
+
+
+def _by_sample(sample: I64, samples: int) -> _BySample:
+    """From each member's sample, -1 where it has none."""
+    placed = np.flatnonzero(sample >= 0)
+    order = placed[np.argsort(sample[placed], kind="stable")]
+    return _BySample(order, np.searchsorted(sample[order], np.arange(samples + 1)))
 
 
 def is_picture(name: bytes, body: memoryview) -> bool:
     """A picture by its name or by its first bytes."""
-    return ending(name) in _PICTURE_ENDINGS or begins_as_picture(body)
+    return is_named_as_picture(name) or begins_as_picture(body)
 
 
 def object_of(text: bytes) -> Mapping[str, Any]:
@@ -106,7 +140,7 @@ def opened_tar(path: Path) -> Iterator[Archive]:
         size_bytes = path.stat().st_size
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size_bytes else None
     if mapped is None:
-        yield Archive(memoryview(b""))
+        yield archive_of(memoryview(b""))
         return
     view = memoryview(mapped)
     try:
@@ -126,27 +160,8 @@ def _let_go(view: memoryview, mapped: mmap.mmap) -> None:
 
 def archive_of(view: memoryview) -> Archive:
     """The samples of a tar. Raises ShardError where not even the first header can be read."""
-    archive = Archive(view)
-    samples, files = archive.samples, 0
-    names: set[bytes] = set()
-    for member in members(view):
-        name, kind = member.name, member.kind
-        if kind is not MemberKind.FILE:
-            archive.oddities[kind.value] += 1
-            if kind is MemberKind.DAMAGED:
-                break
-            archive.end = member.stop
-            if kind is MemberKind.GLOBAL_HEADER:
-                continue
-        archive.end = member.stop
-        names.add(name)
-        files += 1
-        key = key_of(name)
-        if key in samples:
-            samples[key].members.append(member)
-        else:
-            samples[key] = Sample(key, [member])
-    archive.oddities["repeated_name"] += files - len(names)
+    found = members(view)
+    archive = Archive(view, found, grouped(found))
     if not archive.end and archive.oddities[MemberKind.DAMAGED.value]:
         raise ShardError(Trouble.NOT_THE_FORMAT, "it does not begin with the header of a tar")
     return archive
@@ -158,9 +173,8 @@ def write_tar_without(archive: Archive, keys: Collection[bytes], sink: ByteSink)
     What follows the last readable member stays only if it is blank: bytes that nobody can read are nobody's to keep.
     """
     target = BufferedSink(sink)
-    gone = sorted((member.start, member.stop) for key in keys for member in archive.samples[key].members)
     at = 0
-    for start, stop in gone:
+    for start, stop in archive.stretches(map(archive.numbers.__getitem__, keys)):
         _copy(archive.view, at, start, target)
         at = max(at, stop)
     _copy(archive.view, at, archive.end, target)

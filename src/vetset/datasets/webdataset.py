@@ -1,14 +1,16 @@
 """Webdataset tars behind `ports.Dataset`: the samples of `sampled`, held in a tar.
 
-In it: the tar as a container, and what is odd in it. Not in it: members and keys (`members`, `samples`), rows.
+In it: the tar as a container, and what is odd in it. Not in it: members and keys (`members`, `keys`, `samples`), rows.
 Rules: never extracts, never unpickles; bodies are views of a mapping, so memory does not grow with the tar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from vetset.datasets.location import source_path
 from vetset.datasets.sampled import Sampled
@@ -39,17 +41,19 @@ class _Tar:
         self._path = path
 
     @property
-    def keys(self) -> Collection[bytes]:
-        return self._archive.samples.keys()
+    def keys(self) -> Sequence[bytes]:
+        return self._archive.keys
 
-    def pictures(self, key: bytes) -> Iterator[memoryview]:
-        return self._archive.pictures(self._archive.samples[key])
+    def bodies(self, keys: Sequence[bytes | None]) -> Iterator[tuple[int, memoryview]]:
+        numbers = self._archive.numbers
+        asked = (-1 if key is None else numbers[key] for key in keys)
+        return self._archive.bodies(np.fromiter(asked, np.int64, len(keys)))
 
     def json_of(self, key: bytes) -> Mapping[str, Any]:
-        return self._archive.json_of(self._archive.samples[key])
+        return self._archive.json_of(self._archive.numbers[key])
 
     def text_of(self, key: bytes, ending: bytes) -> bytes | None:
-        return self._archive.text_of(self._archive.samples[key], ending)
+        return self._archive.text_of(self._archive.numbers[key], ending)
 
     def write_without(self, keys: Collection[bytes], product: Products) -> None:
         with product(self._path) as sink:
