@@ -109,6 +109,10 @@ class Account:
     def _sealed_sum(self, step: str) -> Tally:
         return total(self.audit.vault.tally(step, shard) for shard in self.shards)
 
+    def _base(self) -> Tally:
+        """The rows as if nothing had met any of them."""
+        return total(self.audit.vault.base(self.basis, shard) for shard in self.shards)
+
     def _hits(self, step: str) -> Iterator[Hit]:
         for shard in self.shards:
             yield from self.audit.vault.hits(step, shard)
@@ -133,6 +137,7 @@ class Account:
             for hit in self._hits("expand"):
                 both.add(hit, self.audit.keys.case_key)
         compared, unusable = self._compared()
+        base = self._base()
         audit, settings = self.audit, self.audit.settings
         return Figures(
             dataset=about.dataset,
@@ -154,6 +159,7 @@ class Account:
             compared=compared,
             unusable=unusable,
             outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
+            base={outcome: base[outcome] for outcome in ScreenOutcome},
             pictures=self._pictures(about),
             cleaned=self._cleaned(),
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},

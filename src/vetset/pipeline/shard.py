@@ -9,6 +9,7 @@ the books are balanced before the manifest is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -85,33 +86,42 @@ def _index(room: Room, task: Task) -> Made:
 # --- screen --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Books:
+    """Outcomes of a shard's rows, and what they would be without a hit, which alone may stand in clear."""
+
+    tally: Tally = field(default_factory=Tally)
+    base: Tally = field(default_factory=Tally)
+
+
 def _screen(room: Room, task: Task) -> Made:
     shard = task.shard
     source = digest_of_files(room, shard)
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
-    tally, parts = Tally(), screen.Screened(np.empty(0, np.uint8))
+    books, parts = _Books(), screen.Screened(np.empty(0, np.uint8))
     if room.settings.joins:
         with room.ledger.sink.product(joins_name(shard)) as joins:
             joins.write(expand.join_header(spreading))
-            hits = _screened(room, shard, spreading, tally, parts, joins.write)
-            digest = room.vault.seal_hits("screen", shard, hits, tally)
+            hits = _screened(room, shard, spreading, books, parts, joins.write)
+            digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
     else:
-        digest = room.vault.seal_hits("screen", shard, _screened(room, shard, spreading, tally, parts, None), tally)
+        hits = _screened(room, shard, spreading, books, parts, None)
+        digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
     room.ledger.note("screen", shard.id, {"vault": digest})
     products = put_table(room, task, screen.table_of(parts))
-    return Made(tally.rows(), merged(tally), {"source": source}, products)
+    return Made(books.tally.rows(), merged(books.base), {"source": source}, products)
 
 
 def _screened(
     room: Room,
     shard: Shard,
     spreading: frozenset[Column],
-    tally: Tally,
+    books: _Books,
     parts: screen.Screened,
     write: Callable[[bytes], int] | None,
 ) -> Iterator[Hit]:
-    """Hits as they are found; adds to the tally and the counts on the way, and writes the joins."""
+    """Hits as they are found; adds to the books and the counts on the way, and writes the joins."""
     settings = screen.ScreenSettings(room.settings.rules)
     columns = screen.columns_needed(room.lists, settings) | frozenset(expand.SPREADING)  # a hit's address needs these
     for batch in room.dataset.batches(shard, columns):
@@ -119,7 +129,8 @@ def _screened(
         balance(result.tally, batch.rows)
         if write is not None:
             write(expand.join_rows(batch, result.onward.base, spreading, room.keys.join_key))
-        tally.update(result.tally)
+        books.tally.update(result.tally)
+        books.base.update(screen.base_tally(result.onward))
         parts.compared.update(result.onward.compared)
         parts.blank.update(result.onward.blank)
         parts.malformed.update(result.onward.malformed)
