@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Killed
 from vetset.config import PolicySettings, Rule, RunSettings
 from vetset.errors import Stop
 from vetset.ledger import open_run
+from vetset.pipeline.cleaning import kept_files
 from vetset.wiring import job
 
 #: A file system in memory where there is one: what a sync does to a real device is not what is tested.
@@ -185,7 +187,8 @@ class Case:
         differing = [name for name, value in self.wanted.items() if found[name] != value]
         assert not differing, f"differs from the undisturbed run: {', '.join(differing)}"
         ledger, _ = open_run(self.place.run)
-        problems = ledger.verify(self.place.cleaned)
+        vault, _ = self.place.vault()
+        problems = ledger.verify(self.place.cleaned, partial(kept_files, vault))
         assert not problems, problems
         left = [path.name for folder in (self.place.run, self.place.cleaned) for path in folder.rglob("*.partial")]
         assert not left, f"left behind: {left}"

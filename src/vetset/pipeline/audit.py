@@ -235,7 +235,7 @@ class Audit:
         self.watcher.stage(step, len(tasks), self._rows_expected(step))
         pending = []
         for task in tasks:
-            manifest = standing(self.ledger, task, self.cleaned)
+            manifest = standing(self.ledger, self.vault, task, self.cleaned)
             if manifest is None:
                 pending.append(task)
             else:

@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Ledger, Manifest, Product, Sink
+from vetset.ledger import Ledger, Manifest, Sink
 from vetset.pipeline import pictures
-from vetset.pipeline.cleaning import clean_shard
+from vetset.pipeline.cleaning import clean_shard, cleaned_stands
 from vetset.pipeline.room import Made, Room, balance, digest_of_files, needed, put_table
 from vetset.pipeline.settling import compared_name, joins_name, settle_shard
 from vetset.records import Column, Hit, Shard, Tally, Task, TaskReport, merged
 from vetset.stages import expand, index, screen
+from vetset.vault import Vault
 
 
 def do(room: Room, task: Task) -> TaskReport:
     """Runs a task, or finds it done. A retry after a commit costs a look at the manifest."""
-    manifest = standing(room.ledger, task, room.cleaned)
+    manifest = standing(room.ledger, room.vault, task, room.cleaned)
     if manifest is None:
         previous = _previous(room.ledger, task)
         made = STEPS[task.stage](room, task)
@@ -45,7 +46,7 @@ def do(room: Room, task: Task) -> TaskReport:
     return TaskReport(task, rows=manifest.rows, tally=manifest.tally)
 
 
-def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifest | None:
+def standing(ledger: Ledger, vault: Vault, task: Task, cleaned: Sink | None = None) -> Manifest | None:
     """The manifest of a task that is done and still rests on what it rested on; else None."""
     manifest = ledger.done(task.step, task.shard.id)
     if manifest is None or manifest.materials.get("basis") != task.basis:
@@ -55,13 +56,8 @@ def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifes
     if task.stage != "index" and not (ledger.root / f"vault/{task.step}/{task.shard.id}.age").is_file():
         return None
     if cleaned is not None and task.stage == "clean":
-        return manifest if all(_stands(cleaned, product) for product in manifest.products.values()) else None
+        return manifest if cleaned_stands(cleaned, vault, manifest) else None
     return manifest
-
-
-def _stands(cleaned: Sink, product: Product) -> bool:
-    path = cleaned.root / product.name
-    return path.is_file() and path.stat().st_size == product.bytes
 
 
 def _previous(ledger: Ledger, task: Task) -> str:
