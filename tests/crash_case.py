@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tests import crash_pictures
 from tests.driving import Place, Silent
 from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Killed
 from vetset.config import PolicySettings, Rule, RunSettings
@@ -88,6 +89,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+#: The same for an audit that looks into pictures, whose rows have no score to make a policy of.
+OF_PICTURES: dict[str, Any] = {
+    "spread_limit": crash_pictures.SPREAD_LIMIT,
+    "reach": "local",
+    "run_settings": RunSettings(runner="serial", batch_rows=8),
+}
+
 Job = Callable[[Place, FaultyDisk, bool], None]
 
 
@@ -103,6 +111,21 @@ def close(place: Place, disk: FaultyDisk, resume: bool) -> None:
 def clean(place: Place, disk: FaultyDisk, resume: bool) -> None:
     result = job.clean(place.request(resume=True, **OPTIONS), Silent(), lambda: 0.0, disk)
     assert result.complete, "the run is not complete"
+
+
+def audit_pictures(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = place.audit(disk=disk, resume=resume, **OF_PICTURES)
+    assert result.complete, "the run is not complete"
+
+
+def clean_pictures(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = job.clean(place.request(resume=True, **OF_PICTURES), Silent(), lambda: 0.0, disk)
+    assert result.complete, "the run is not complete"
+
+
+def pictures_expanded_and_closed(place: Place) -> None:
+    job.go_on(place.request(**OF_PICTURES), Silent(), lambda: 0.0, until="expand")
+    job.close(place.run)
 
 
 def nothing(place: Place) -> None:
@@ -123,7 +146,11 @@ JOBS: dict[str, tuple[Job, Callable[[Place], None]]] = {
     "audit": (audit, nothing),
     "close": (close, audited),
     "clean": (clean, expanded_and_closed),
+    "pictures": (audit_pictures, nothing),
+    "pictures clean": (clean_pictures, pictures_expanded_and_closed),
 }
+#: Jobs that begin with an audit's first operation, so that keys are made anew in each.
+AUDITS = frozenset({"audit", "pictures"})
 
 
 @dataclass
@@ -192,7 +219,7 @@ class Case:
         assert not problems, problems
         left = [path.name for folder in (self.place.run, self.place.cleaned) for path in folder.rglob("*.partial")]
         assert not left, f"left behind: {left}"
-        if self.name != "audit":
+        if self.name not in AUDITS:
             keys = [name for name in ("run.key", "joins") if (self.place.run / name).exists()]
             assert not keys, f"outlived the close: {keys}"
 
@@ -200,8 +227,9 @@ class Case:
 @contextmanager
 def crash_case(name: str = "audit") -> Iterator[Case]:
     """The case in a folder of its own, after one undisturbed run."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        case = Case(name, write_case(Path(folder)))
+    write = crash_pictures.write_pictures if name.startswith("pictures") else write_case
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, crash_pictures.standing_sandbox():
+        case = Case(name, write(Path(folder)))
         case.prepare()
         yield case
 
