@@ -129,6 +129,12 @@ def parts_of(name: str, seed: int, *, quick: bool) -> list[Part]:
     audits = [partial(points, "audit", share, shares, quick=quick) for share in range(shares)]
     known: dict[str, list[Part]] = {
         "points": [*audits, partial(points, "close", 0, 1, quick=quick), partial(points, "clean", 0, 1, quick=quick)],
+        "pictures": [
+            *(partial(points, "pictures", share, shares, quick=quick) for share in range(shares)),
+            partial(points, "pictures clean", 0, 1, quick=quick),
+            partial(chains, "pictures", range(seed, seed + (20 if quick else 1000))),
+            partial(chains, "pictures clean", range(seed, seed + (10 if quick else 250))),
+        ],
         "chains": [
             partial(chains, "audit", range(seed, seed + (40 if quick else 2000))),
             partial(chains, "clean", range(seed, seed + (20 if quick else 500))),
@@ -178,7 +184,7 @@ def options_of() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few of each, in about a minute")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--part", choices=("points", "chains", "syscalls", "all"), default="all")
+    parser.add_argument("--part", choices=("points", "pictures", "chains", "syscalls", "all"), default="all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
     return parser.parse_args()

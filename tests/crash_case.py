@@ -13,16 +13,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tests import crash_pictures
 from tests.driving import Place, Silent
 from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Killed
 from vetset.config import PolicySettings, Rule, RunSettings
 from vetset.errors import Stop
 from vetset.ledger import open_run
+from vetset.pipeline.cleaning import kept_files
 from vetset.wiring import job
 
 #: A file system in memory where there is one: what a sync does to a real device is not what is tested.
@@ -86,6 +89,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+#: The same for an audit that looks into pictures, whose rows have no score to make a policy of.
+OF_PICTURES: dict[str, Any] = {
+    "spread_limit": crash_pictures.SPREAD_LIMIT,
+    "reach": "local",
+    "run_settings": RunSettings(runner="serial", batch_rows=8),
+}
+
 Job = Callable[[Place, FaultyDisk, bool], None]
 
 
@@ -101,6 +111,21 @@ def close(place: Place, disk: FaultyDisk, resume: bool) -> None:
 def clean(place: Place, disk: FaultyDisk, resume: bool) -> None:
     result = job.clean(place.request(resume=True, **OPTIONS), Silent(), lambda: 0.0, disk)
     assert result.complete, "the run is not complete"
+
+
+def audit_pictures(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = place.audit(disk=disk, resume=resume, **OF_PICTURES)
+    assert result.complete, "the run is not complete"
+
+
+def clean_pictures(place: Place, disk: FaultyDisk, resume: bool) -> None:
+    result = job.clean(place.request(resume=True, **OF_PICTURES), Silent(), lambda: 0.0, disk)
+    assert result.complete, "the run is not complete"
+
+
+def pictures_expanded_and_closed(place: Place) -> None:
+    job.go_on(place.request(**OF_PICTURES), Silent(), lambda: 0.0, until="expand")
+    job.close(place.run)
 
 
 def nothing(place: Place) -> None:
@@ -121,7 +146,11 @@ JOBS: dict[str, tuple[Job, Callable[[Place], None]]] = {
     "audit": (audit, nothing),
     "close": (close, audited),
     "clean": (clean, expanded_and_closed),
+    "pictures": (audit_pictures, nothing),
+    "pictures clean": (clean_pictures, pictures_expanded_and_closed),
 }
+#: Jobs that begin with an audit's first operation, so that keys are made anew in each.
+AUDITS = frozenset({"audit", "pictures"})
 
 
 @dataclass
@@ -185,11 +214,12 @@ class Case:
         differing = [name for name, value in self.wanted.items() if found[name] != value]
         assert not differing, f"differs from the undisturbed run: {', '.join(differing)}"
         ledger, _ = open_run(self.place.run)
-        problems = ledger.verify(self.place.cleaned)
+        vault, _ = self.place.vault()
+        problems = ledger.verify(self.place.cleaned, partial(kept_files, vault))
         assert not problems, problems
         left = [path.name for folder in (self.place.run, self.place.cleaned) for path in folder.rglob("*.partial")]
         assert not left, f"left behind: {left}"
-        if self.name != "audit":
+        if self.name not in AUDITS:
             keys = [name for name in ("run.key", "joins") if (self.place.run / name).exists()]
             assert not keys, f"outlived the close: {keys}"
 
@@ -197,8 +227,9 @@ class Case:
 @contextmanager
 def crash_case(name: str = "audit") -> Iterator[Case]:
     """The case in a folder of its own, after one undisturbed run."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        case = Case(name, write_case(Path(folder)))
+    write = crash_pictures.write_pictures if name.startswith("pictures") else write_case
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, crash_pictures.standing_sandbox():
+        case = Case(name, write(Path(folder)))
         case.prepare()
         yield case
 

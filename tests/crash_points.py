@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash_case import Case, blamed
+from tests.crash_case import AUDITS, Case, blamed
 from tests.faults import REFUSALS, Device, Fault, FaultyDisk, Operation
 from vetset.errors import Stop
 from vetset.ledger.sink import PARTIAL
@@ -188,7 +188,7 @@ class Points:
             return "folder"
         if status.st_nlink > 1:  # still the file of the halted audit, which is never changed in place
             return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
-        if path in (run / RUN_KEY, run / RUN_SECRETS) and self.case.name == "audit" and (run / "run.toml").is_file():
+        if path in (run / RUN_KEY, run / RUN_SECRETS) and self.case.name in AUDITS and (run / "run.toml").is_file():
             return f"a pair: {opens(run, read_identities([run / RUN_KEY]))}"
         return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def figures_of(case: str) -> Figures:
     data["compared"] = tuple(Compared(column, name, Signal(s), n) for column, name, s, n in data["compared"])
     data["unusable"] = tuple(Unusable(*item) for item in data["unusable"])
     data["outcomes"] = {ScreenOutcome(name): count for name, count in data["outcomes"].items()}
+    data["base"] = {ScreenOutcome(name): count for name, count in data["base"].items()}
     data["pictures"] = _pictures(data["pictures"]) if "pictures" in data else None
     data["cleaned"] = {CleanOutcome(name): count for name, count in data["cleaned"].items()}
     data["hits_by_signal"] = {(Signal(s), UrlForm(f) if f else None): n for s, f, n in data["hits_by_signal"]}
@@ -53,9 +55,11 @@ def run_with(hit: int = 0, expanded: int = 0, held: int = 0, clear: int = 1000, 
         ScreenOutcome.CLEAR: clear,
     }
     removed = hit + expanded
+    outcomes = changes.get("outcomes", outcomes)
     simple: dict[str, Any] = {
         "rows": sum(outcomes.values()),
         "outcomes": outcomes,
+        "base": as_if_nothing_met(outcomes),
         "cleaned": {CleanOutcome.REMOVED: removed, CleanOutcome.KEPT: held + clear},
         "policy": "",
         "lists": plenty.lists[:1],
@@ -71,6 +75,12 @@ def run_with(hit: int = 0, expanded: int = 0, held: int = 0, clear: int = 1000, 
         "rounds": min(hit, 1),
     }
     return replace(plenty, **(simple | changes))
+
+
+def as_if_nothing_met(outcomes: Mapping[ScreenOutcome, int]) -> dict[ScreenOutcome, int]:
+    """The base of outcomes where every row found would be clear."""
+    others = {name: outcomes.get(name, 0) for name in (ScreenOutcome.POLICY, ScreenOutcome.NOT_ASSESSABLE)}
+    return {**others, ScreenOutcome.CLEAR: sum(outcomes.values()) - sum(others.values())}
 
 
 def pictures_run(hit: int = 0, near: int = 0, held: int = 0, clear: int = 1000, **changes: Any) -> Figures:

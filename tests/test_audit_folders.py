@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from tests.test_audit_pictures import EDITS, spelled
 from vetset.datasets import listing
 from vetset.errors import Stop
 from vetset.ledger import open_run
-from vetset.ledger.verification import problems_of
+from vetset.pipeline.cleaning import kept_files
 from vetset.testing.folders import write_folder_shard, write_parquet_shard
 from vetset.testing.pictures import jpeg, picture
 from vetset.testing.tars import SyntheticSample, write_tar_shard
+from vetset.wiring.job import close, status_of
 
 KINDS = ("tar", "files", "parquet")
 
@@ -80,7 +83,8 @@ def pictures_left(place: Place, kind: str, name: str) -> dict[str, bytes]:
 
 def sound(place: Place) -> None:
     ledger, _ = open_run(place.run)
-    assert not list(problems_of(place.run, ledger.run_digest, {}, place.cleaned))
+    vault, _ = place.vault()
+    assert ledger.verify(place.cleaned, partial(kept_files, vault)) == []
     assert not (place.cleaned / "INCOMPLETE").exists()
 
 
@@ -163,6 +167,71 @@ def test_what_an_earlier_cleaning_kept_goes_when_a_later_one_removes_it(tmp_path
     place.audit(reach="local", resume=True)
     assert sorted(place.cleaned_bytes()) == ["cats/0.jpg", "cats/2.jpg"]
     sound(place)
+
+
+def cats(place: Place, count: int = 4) -> list[str]:
+    """A folder of pictures, the second of them listed; answers the digests of all."""
+    (place.dataset / "cats").mkdir(parents=True)
+    bodies = [jpeg(picture(number)) for number in range(count)]
+    for number, body in enumerate(bodies):
+        (place.dataset / "cats" / f"kitten-{number}.jpg").write_bytes(body)
+    place.list_of("bodies", {"md5": [hashlib.md5(bodies[1]).hexdigest()]})
+    return [hashlib.sha256(body).hexdigest() for body in bodies]
+
+
+def test_run_alone_does_not_tell_which_files_of_a_folder_were_removed(tmp_path: Path) -> None:
+    """Named one by one, the files kept would tell by what is missing; neither they nor their number are in clear."""
+    place = Place(tmp_path)
+    digests = cats(place)
+    place.audit(reach="local")
+    assert len(place.cleaned_bytes()) == 3
+    in_clear = {path: path.read_bytes() for path in place.run.rglob("*") if path.is_file() and path.suffix != ".age"}
+    for what in ("kitten", *digests):
+        assert [path for path, data in in_clear.items() if what.encode() in data] == []
+    (manifest,) = (json.loads(path.read_bytes()) for path in (place.run / "manifests/clean").glob("*.json"))
+    assert {role: (item["name"], item["bytes"]) for role, item in manifest["products"].items()} == {
+        "folder": ("cats/", 0)
+    }
+    kept = sorted((name, hashlib.sha256(data).hexdigest()) for name, data in place.cleaned_bytes().items())
+    lines = "".join(f"{digest} {name}\n" for name, digest in kept)
+    assert manifest["products"]["folder"]["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    sound(place)
+
+
+@pytest.mark.parametrize("harm", ["a file gone", "a file cut", "the sealed names gone", "the sealed names damaged"])
+def test_a_folder_that_is_not_whole_is_cleaned_anew(tmp_path: Path, harm: str) -> None:
+    place = Place(tmp_path)
+    cats(place)
+    place.audit(reach="local")
+    wanted, kept, file = place.cleaned_bytes(), place.run / "vault/kept", place.cleaned / "cats/kitten-2.jpg"
+    (sealed,) = kept.iterdir()
+    if harm == "a file gone":
+        file.unlink()
+    elif harm == "a file cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif harm == "the sealed names gone":
+        sealed.unlink()
+    else:
+        sealed.write_bytes(sealed.read_bytes()[:-1] + b"?")
+    state = status_of(place.run, verify=True)
+    assert not state["sound"]
+    assert "cats/ is missing or changed" in " ".join(state["lines"])
+    assert place.audit(reach="local", resume=True).complete
+    assert place.cleaned_bytes() == wanted
+    sound(place)
+    assert status_of(place.run, verify=True)["sound"]
+
+
+def test_of_a_closed_run_the_files_of_folders_are_said_not_to_be_checked(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    cats(place)
+    place.audit(reach="local")
+    close(place.run)
+    (place.cleaned / "cats/kitten-2.jpg").unlink()
+    state = status_of(place.run, verify=True)
+    assert state["sound"]
+    assert state["folders_unseen"]
+    assert any("not checked" in line for line in state["lines"])
 
 
 def test_embeddings_lose_the_rows_that_an_audit_by_columns_removes(tmp_path: Path) -> None:

@@ -82,6 +82,21 @@ def turned(orientation: int) -> bytes:
     return exif.tobytes()
 
 
+def plain_exif_with(thumbnail: Image.Image) -> bytes:
+    """EXIF with a thumbnail as rows of RGB, as TIFF stores them (Exif 2.3, 4.5.2 and table 20)."""
+    small = thumbnail.resize((120, 90))
+    tags = [(0x100, 4, 120), (0x101, 4, 90), (0x103, 3, 1), (0x106, 3, 2), (0x115, 3, 3), (0x117, 4, 120 * 90 * 3)]
+    tags += [(0x111, 4, 8 + 2 + 4 + 2 + 12 * 7 + 4)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in sorted(tags))
+    first = struct.pack("<HI", 0, 14)
+    ifd = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + first + ifd + small.tobytes()
+
+
+def cover(kind: str) -> bytes:
+    return encoded(COVER.quantize(256) if kind == "GIF" else COVER, kind)
+
+
 def mpo() -> bytes:
     return encoded(COVER, "MPO", save_all=True, append_images=[canary(300), CANARY], quality=90)
 
@@ -112,6 +127,15 @@ SLOTS: dict[str, tuple[Callable[[], bytes], View]] = {
     "jpeg jfxx thumbnail": (jfxx, View.THUMBNAIL),
     "jpeg mpo": (mpo, View.FRAME),
     "jpeg appended jpeg": (lambda: encoded(COVER, "JPEG") + encoded(CANARY, "JPEG"), View.FRAME),
+    "jpeg appended png": (lambda: encoded(COVER, "JPEG") + encoded(CANARY), View.FRAME),
+    "jpeg appended behind noise": (lambda: encoded(COVER, "JPEG") + bytes(999) + encoded(CANARY, "JPEG"), View.FRAME),
+    **{
+        f"{kind} appended {other}": (lambda kind=kind, other=other: cover(kind) + encoded(CANARY, other), View.FRAME)  # type: ignore[misc]
+        for kind in ("PNG", "WEBP", "GIF")
+        for other in ("JPEG", "PNG")
+    },
+    "gif of many frames appended jpeg": (lambda: animated("GIF", 1, 40) + encoded(CANARY, "JPEG"), View.FRAME),
+    "fourth picture appended": (lambda: 4 * encoded(COVER, "PNG") + encoded(CANARY, "JPEG"), View.FRAME),
     "png first": (lambda: encoded(CANARY), View.FIRST),
     "png palette": (lambda: encoded(CANARY.quantize(256)), View.FIRST),
     "png grey": (lambda: encoded(CANARY.convert("L")), View.FIRST),
@@ -138,12 +162,14 @@ SLOTS: dict[str, tuple[Callable[[], bytes], View]] = {
     },
 }
 
-#: Slots that are not looked into, and why: no trainer's decoder shows what lies there.
+#: Slots that are not looked into, as docs/concepts/the-sealed-room.md lists them: none is shown by a trainer's decoder
+#: at its first frame.
 EXCEPTIONS: dict[str, Callable[[], bytes]] = {
     "gif frame that is not sampled": lambda: animated("GIF", 3, 40),
-    "png followed by a jpeg": lambda: encoded(COVER) + encoded(CANARY, "JPEG"),
-    "webp followed by a jpeg": lambda: encoded(COVER, "WEBP") + encoded(CANARY, "JPEG"),
-    "gif followed by a jpeg": lambda: encoded(COVER.quantize(256), "GIF") + encoded(CANARY, "JPEG"),
+    "fifth picture appended": lambda: 5 * encoded(COVER, "PNG") + encoded(CANARY, "JPEG"),
+    "gif appended to a jpeg": lambda: encoded(COVER, "JPEG") + encoded(CANARY.quantize(256), "GIF"),
+    "webp appended to a png": lambda: encoded(COVER) + encoded(CANARY, "WEBP"),
+    "uncompressed exif thumbnail": lambda: encoded(COVER, "JPEG", exif=plain_exif_with(CANARY)),
 }
 
 

@@ -181,9 +181,41 @@ def test_held_rows_that_were_removed_stand_among_the_removed() -> None:
 
 def test_held_rows_removed_by_policy_stand_with_the_policy() -> None:
     cleaned = {CleanOutcome.REMOVED: 10, CleanOutcome.REMOVED_BY_POLICY: 600, CleanOutcome.KEPT: 2400}
-    published = publish(run_with(10, 0, 2000, policy="own rules", cleaned=cleaned))
+    base = {ScreenOutcome.POLICY: 600, ScreenOutcome.CLEAR: 2410}
+    published = publish(run_with(10, 0, 2000, policy="own rules", cleaned=cleaned, base=base))
     assert published["removal"] == {"kept": 2400, "removed": 10, "removed_by_policy": 600}
-    assert published["outcomes"]["policy"] == 0
+    assert published["outcomes"]["policy"] == 600
+
+
+#: What of the document may follow from matches; all else is the same whatever was found.
+OF_MATCHES = {("outcomes", name) for name in ("hit", "near_hit", "expanded", "held", "clear")}
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_what_stands_beside_matches_does_not_follow_from_them(clear: int, unread: int, policy: int) -> None:
+    """Hits among 60 rows each that would be clear, could be compared with nothing, or meet the policy."""
+    base = dict.fromkeys((ScreenOutcome.CLEAR, ScreenOutcome.NOT_ASSESSABLE, ScreenOutcome.POLICY), 60)
+    hit = clear + unread + policy
+    left = {ScreenOutcome.CLEAR: clear, ScreenOutcome.NOT_ASSESSABLE: unread, ScreenOutcome.POLICY: policy}
+    outcomes = {ScreenOutcome.HIT: hit, **{name: 60 - count for name, count in left.items()}}
+    more: dict[str, Any] = {"policy": "own rules", "base": base, "cleaned": None, "rows": 180}
+    published = publish(run_with(hit, outcomes=outcomes, **more))
+    nothing = publish(run_with(outcomes={**base, ScreenOutcome.HIT: 0}, **more))
+    for document in (published, nothing):
+        for part in ("hits", "expansion", "sentences"):
+            document.pop(part)
+        for part, name in OF_MATCHES:
+            document[part].pop(name)
+    assert published == nothing
+    assert published["rows"]["not_assessable"] == published["outcomes"]["policy"] == 60
+
+
+def test_a_match_of_a_row_that_could_not_be_assessed_is_not_told_by_what_is_left() -> None:
+    """One hit among the rows that could be compared with nothing: neither their count nor `clear` says so."""
+    outcomes = {ScreenOutcome.HIT: 20, ScreenOutcome.NOT_ASSESSABLE: 99, ScreenOutcome.CLEAR: 881}
+    base = {ScreenOutcome.NOT_ASSESSABLE: 100, ScreenOutcome.CLEAR: 900}
+    shown = publish(run_with(20, outcomes=outcomes, rows=1000, base=base, cleaned=None))["outcomes"]
+    assert (shown["hit"], shown["not_assessable"], shown["clear"]) == (20, 100, "withheld")
 
 
 @given(any_figures())

@@ -47,7 +47,7 @@ _carrying = _decorated(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line of stdout.")
 
 
-@click.command(short_help="Audit a dataset by its columns, and clean it.")
+@click.command(short_help="Audit a dataset by its columns, or its pictures too, and clean it.")
 @click.argument("dataset")
 @click.option("--lists", "list_files", type=PATH, multiple=True, required=True, help="Compiled list; repeatable.")
 @click.option("--out", "run", type=PATH, required=True, help="Folder of the run; made new, or gone on with --resume.")
@@ -235,7 +235,11 @@ def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
 @click.command(short_help="Try failed shards again.")
 @click.argument("run", type=PATH)
 @click.option(
-    "--only", multiple=True, metavar="OUTCOME", help="failed, quarantined, or a trouble such as unreadable; repeatable."
+    "--only",
+    multiple=True,
+    metavar="OUTCOME",
+    help="failed, quarantined, a trouble such as unreadable, or of pictures sandbox_death, sandbox_alarm or "
+    "internal_error; repeatable.",
 )
 @_carrying
 @_as_json

@@ -6,12 +6,13 @@ Rules: nothing is written but through `Disk`; a product appears whole or not at 
 """
 
 from vetset.ledger.disk import Disk
-from vetset.ledger.manifest import Manifest, Product, StepRoot
+from vetset.ledger.manifest import FOLDER, Manifest, Product, StepRoot, folder_product
 from vetset.ledger.record import Failure, Ledger
 from vetset.ledger.run import create_run, discard_run, open_run
 from vetset.ledger.sink import ProductStream, Sink, pieces_of
 
 __all__ = [
+    "FOLDER",
     "Disk",
     "Failure",
     "Ledger",
@@ -22,6 +23,7 @@ __all__ = [
     "StepRoot",
     "create_run",
     "discard_run",
+    "folder_product",
     "open_run",
     "pieces_of",
 ]

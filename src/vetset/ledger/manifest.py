@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from vetset.errors import Stop
 
 VERSION = 1
+
+#: The product of a cleaned folder: all its files under one digest, size withheld. Named one by one they would tell, by
+#: what is missing, which were removed; their names and digests are sealed.
+FOLDER = "folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Product:
     sha256: str
     bytes: int
     in_run: bool = True
+
+
+def folder_product(name: str, files: Iterable[Product]) -> Product:
+    """The files of a folder as one product: SHA-256 over a line of digest and name for each, by name; no size."""
+    lines = "".join(f"{file.sha256} {file.name}\n" for file in sorted(files, key=lambda file: file.name))
+    return Product(name, hashlib.sha256(lines.encode("utf-8")).hexdigest(), 0, in_run=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

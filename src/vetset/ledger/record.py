@@ -24,7 +24,7 @@ from vetset.errors import SinkError, Stop
 from vetset.ledger.disk import Disk
 from vetset.ledger.manifest import Manifest, Product, StepRoot, canonical
 from vetset.ledger.sink import Sink
-from vetset.ledger.verification import problems_of
+from vetset.ledger.verification import Kept, problems_of
 
 RUN_TOML = "run.toml"
 LOCK = ".lock"
@@ -85,10 +85,13 @@ class Ledger:
         self._put_unless_same(f"manifests/{step}.root.json", root.to_bytes())
         return root.digest
 
-    def verify(self, cleaned: Path | None = None) -> list[str]:
-        """Whatever does not hold any more, in words; with `cleaned`, the files of the cleaned dataset as well."""
+    def verify(self, cleaned: Path | None = None, kept: Kept | None = None) -> list[str]:
+        """Whatever does not hold any more, in words; with `cleaned`, the files of the cleaned dataset as well.
+
+        `kept` answers the files of a cleaned folder by the shard's id; without it, those are not looked at.
+        """
         failed = {step: set(self.failures(step)) for step in self._steps()}
-        return list(problems_of(self.root, self.run_digest, failed, cleaned))
+        return list(problems_of(self.root, self.run_digest, failed, cleaned, kept))
 
     def _steps(self) -> list[str]:
         folder = self.root / "manifests"

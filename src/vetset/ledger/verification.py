@@ -9,18 +9,25 @@ digest kept elsewhere (threats O4).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vetset.errors import Stop
-from vetset.ledger.manifest import Manifest, Product, StepRoot
+from vetset.errors import ShardError, Stop
+from vetset.ledger.manifest import FOLDER, Manifest, Product, StepRoot, folder_product
 from vetset.ledger.sink import PARTIAL
 
 ROOT_SUFFIX = ".root.json"
 
+#: Answers the files of a cleaned folder by the shard's id. Raises ShardError where they cannot be told.
+Kept = Callable[[str], Sequence[Product]]
+
 
 def problems_of(
-    root: Path, run_digest: str, failed: Mapping[str, set[str]], cleaned: Path | None = None
+    root: Path,
+    run_digest: str,
+    failed: Mapping[str, set[str]],
+    cleaned: Path | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[str]:
     """Problems of the run at `root`. `failed` names shards by step that a root rightly leaves out."""
     found: dict[str, Manifest] = {}
@@ -34,7 +41,7 @@ def problems_of(
             continue
         found[name] = manifest
         yield from _own_problems(name, manifest, run_digest)
-        yield from _product_problems(root, name, manifest, cleaned)
+        yield from _product_problems(root, name, manifest, cleaned, kept)
     yield from _chain_problems(found, run_digest)
     for path in sorted(folder.glob(f"*{ROOT_SUFFIX}")):
         yield from _root_problems(path, found, run_digest, failed)
@@ -47,11 +54,26 @@ def _own_problems(name: str, manifest: Manifest, run_digest: str) -> Iterator[st
         yield f"{name} belongs to another run, or run.toml was changed"
 
 
-def _product_problems(root: Path, name: str, manifest: Manifest, cleaned: Path | None) -> Iterator[str]:
-    for product in manifest.products.values():
+def _product_problems(
+    root: Path, name: str, manifest: Manifest, cleaned: Path | None, kept: Kept | None
+) -> Iterator[str]:
+    for role, product in manifest.products.items():
         place = root if product.in_run else cleaned
-        if place is not None and not _is_whole(place / product.name, product):
+        if role == FOLDER:
+            whole = place is None or kept is None or _folder_is_whole(place, product, manifest.shard, kept)
+        else:
+            whole = place is None or _is_whole(place / product.name, product)
+        if not whole:
             yield f"{name}: its product {product.name} is missing or changed"
+
+
+def _folder_is_whole(place: Path, product: Product, shard_id: str, kept: Kept) -> bool:
+    try:
+        files = kept(shard_id)
+    except ShardError:
+        return False
+    same = folder_product(product.name, files) == product
+    return same and all(_is_whole(place / file.name, file) for file in files)
 
 
 def _is_whole(path: Path, product: Product) -> bool:

@@ -114,6 +114,10 @@ class Account:
     def _sealed_sum(self, step: str) -> Tally:
         return total(self.audit.vault.tally(step, shard) for shard in self.shards)
 
+    def _base(self) -> Tally:
+        """The rows as if nothing had met any of them."""
+        return total(self.audit.vault.base(self.basis, shard) for shard in self.shards)
+
     def _hits(self, step: str) -> Iterator[Hit]:
         for shard in self.shards:
             yield from self.audit.vault.hits(step, shard)
@@ -139,6 +143,7 @@ class Account:
         direct = _Sums().with_values_of(self._direct(rows_met), key)
         both = direct.with_values_of(self._hits("expand") if self.basis == "expand" else (), key)
         compared, unusable = self._compared()
+        base = self._base()
         audit, settings = self.audit, self.audit.settings
         return Figures(
             dataset=about.dataset,
@@ -160,6 +165,7 @@ class Account:
             compared=compared,
             unusable=unusable,
             outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
+            base={outcome: base[outcome] for outcome in ScreenOutcome},
             pictures=self._pictures(about),
             cleaned=self._cleaned(),
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},

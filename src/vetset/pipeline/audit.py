@@ -110,9 +110,10 @@ class Audit:
         if not self.allow_nothing_comparable and not any(self._compared()):
             what = "the columns that the lists could meet"
             what += " and the pictures hold nothing usable" if self.looks_into_pictures else " hold no usable value"
+            deeper = "" if self.looks_into_pictures else "audit pictures too with --reach local into another --out, "
             raise Stop(
                 f"nothing was compared: {what} in any row",
-                hint="look at the columns' contents, or go on with --resume --allow-nothing-comparable",
+                hint=f"look at the columns' contents, {deeper}or go on with --resume --allow-nothing-comparable",
             )
 
     def expand(self) -> str:
@@ -235,7 +236,7 @@ class Audit:
         self.watcher.stage(step, len(tasks), self._rows_expected(step))
         pending = []
         for task in tasks:
-            manifest = standing(self.ledger, task, self.cleaned)
+            manifest = standing(self.ledger, self.vault, task, self.cleaned)
             if manifest is None:
                 pending.append(task)
             else:

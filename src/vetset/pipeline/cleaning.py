@@ -1,18 +1,20 @@
 """The step `clean` on one shard: its files written into the cleaned dataset, as they are or less what goes.
 
 In it: which rows go, from the vault and the policy, and the writing. Not in it: how a format is written (datasets).
-Rules: a file that is not what was screened is not cleaned; nothing pending delays a removal; each file is a product.
+Rules: a file that is not what was screened is not cleaned; nothing pending delays a removal; each file is a product,
+but for the files of a folder, which are one: what is missing among their names would be what was removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Product, ProductStream, Sink, pieces_of
+from vetset.ledger import FOLDER, Manifest, Product, ProductStream, Sink, folder_product, pieces_of
 from vetset.pipeline.room import (
     I64,
     Made,
@@ -27,6 +29,7 @@ from vetset.pipeline.room import (
 from vetset.pipeline.source import digest_of_all, digest_of_files, is_unchanged
 from vetset.records import Shard, Task
 from vetset.stages import clean, screen
+from vetset.vault import Vault
 
 #: The name under which a manifest of `clean` names the shard's file in the cleaned dataset.
 CLEANED = "cleaned"
@@ -50,9 +53,57 @@ def clean_shard(room: Room, task: Task) -> Made:
         products = _write_cleaned(room, cleaned, shard, result.onward)
     else:
         raise _changed()
-    digest = room.vault.seal_hits("clean", shard, (), result.tally)
-    room.ledger.note("clean", shard.id, {"vault": digest})
-    return Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, products)
+    noted = {"vault": room.vault.seal_hits("clean", shard, (), result.tally)}
+    if all(product.name != shard.path for product in products):  # the shard is a folder
+        own = [product for product in products if product.name not in shard.companions]
+        noted["kept"] = room.vault.seal("kept", shard.id, map(_kept_line, own))
+        beside = _named(product for product in products if product.name in shard.companions)
+        named = {FOLDER: folder_product(shard.path, own), **beside}
+    else:
+        named = _named(products)
+    room.ledger.note("clean", shard.id, noted)
+    return Made(screened.rows, {"cleaned": screened.rows}, {"source": screened.materials["source"]}, named)
+
+
+# --- what a manifest does not name ---------------------------------------------------------------------------------
+
+
+def kept_files(vault: Vault, shard_id: str) -> list[Product]:
+    """The files of a cleaned folder, as they were written. Raises ShardError if what tells them is damaged or gone."""
+    return [_kept_from(line) for line in vault.lines("kept", shard_id)]
+
+
+def _kept_line(product: Product) -> dict[str, object]:
+    return {"name": product.name, "sha256": product.sha256, "bytes": product.bytes}
+
+
+def _kept_from(line: Mapping[str, Any]) -> Product:
+    try:
+        return Product(str(line["name"]), str(line["sha256"]), int(line["bytes"]), in_run=False)
+    except (KeyError, TypeError, ValueError):
+        raise ShardError(Trouble.VAULT, "what tells the files of a cleaned folder is damaged") from None
+
+
+def cleaned_stands(cleaned: Sink, vault: Vault, manifest: Manifest) -> bool:
+    """Whether all files that a manifest of `clean` stands for are there, by name and size."""
+    files: list[Product] = []
+    for role, product in manifest.products.items():
+        if role != FOLDER:
+            files.append(product)
+            continue
+        try:
+            own = kept_files(vault, manifest.shard)
+        except ShardError:  # gone or damaged: the folder is cleaned anew
+            return False
+        if folder_product(product.name, own) != product:
+            return False
+        files += own
+    return all(_stands(cleaned, file) for file in files)
+
+
+def _stands(cleaned: Sink, product: Product) -> bool:
+    path = cleaned.root / product.name
+    return path.is_file() and path.stat().st_size == product.bytes
 
 
 def _removals(room: Room, task: Task) -> dict[str, I64]:
@@ -81,13 +132,13 @@ def _changed() -> ShardError:
     return ShardError(Trouble.SOURCE_CHANGED, "the shard's file is not what was screened; audit it anew")
 
 
-def _copied(room: Room, cleaned: Sink, shard: Shard, source: str) -> dict[str, Product]:
+def _copied(room: Room, cleaned: Sink, shard: Shard, source: str) -> list[Product]:
     """Every file of the shard as it is, read once: it becomes a product only if it is what was screened."""
     names = room.dataset.files(shard)
     if len(names) > _MOST_OPEN:
         if digest_of_files(room, shard) != source:
             raise _changed()
-        return _named(cleaned.copy(name, room.root / name) for name in names)
+        return [cleaned.copy(name, room.root / name) for name in names]
     with contextlib.ExitStack() as open_products:
         streams = [open_products.enter_context(cleaned.product(name)) for name in names]
         for name, stream in zip(names, streams, strict=True):
@@ -95,10 +146,10 @@ def _copied(room: Room, cleaned: Sink, shard: Shard, source: str) -> dict[str, P
                 stream.write(piece)
         if digest_of_all(names, [stream.product.sha256 for stream in streams]) != source:
             raise _changed()
-    return _named(stream.product for stream in streams)
+    return [stream.product for stream in streams]
 
 
-def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dict[str, Product]:
+def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> list[Product]:
     """Every file of the shard less what belongs to the rows removed."""
     written: list[ProductStream] = []
 
@@ -113,7 +164,7 @@ def _write_cleaned(room: Room, cleaned: Sink, shard: Shard, removed: I64) -> dic
     # An earlier cleaning may have kept what goes now; of a folder that would be a file that nothing overwrites.
     for name in set(room.dataset.files(shard)).difference(product.name for product in products):
         cleaned.remove(name)
-    return _named(products)
+    return products
 
 
 def _named(products: Iterable[Product]) -> dict[str, Product]:

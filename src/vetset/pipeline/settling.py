@@ -107,9 +107,10 @@ def _settle(room: Room, task: Task) -> Made:
     )
     balance(result.tally, rows)
     sealed = room.vault.seal("held", shard.id, _held_lines(result.onward.held))
-    digest = room.vault.seal_hits("expand", shard, result.onward.expanded, result.tally)
+    base = result.onward.base
+    digest = room.vault.seal_hits("expand", shard, result.onward.expanded, result.tally, base)
     room.ledger.note("expand", shard.id, {"vault": digest, "held": sealed})
-    return Made(rows, merged(result.tally), {}, {})
+    return Made(rows, merged(base), {}, {})
 
 
 def _hit_rows(room: Room, shard: Shard) -> I64:

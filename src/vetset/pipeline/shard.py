@@ -9,23 +9,25 @@ the books are balanced before the manifest is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vetset.errors import ShardError, Trouble
-from vetset.ledger import Ledger, Manifest, Product, Sink
+from vetset.ledger import Ledger, Manifest, Sink
 from vetset.pipeline import pictures
-from vetset.pipeline.cleaning import clean_shard
+from vetset.pipeline.cleaning import clean_shard, cleaned_stands
 from vetset.pipeline.room import Made, Room, balance, needed, put_table
 from vetset.pipeline.settling import compared_name, joins_name, settle_shard
 from vetset.pipeline.source import digest_of_files, note_standing, standing_of
 from vetset.records import Column, Hit, Shard, Tally, Task, TaskReport, merged
 from vetset.stages import expand, index, screen
+from vetset.vault import Vault
 
 
 def do(room: Room, task: Task) -> TaskReport:
     """Runs a task, or finds it done. A retry after a commit costs a look at the manifest."""
-    manifest = standing(room.ledger, task, room.cleaned)
+    manifest = standing(room.ledger, room.vault, task, room.cleaned)
     if manifest is None:
         previous = _previous(room.ledger, task)
         made = STEPS[task.stage](room, task)
@@ -45,7 +47,7 @@ def do(room: Room, task: Task) -> TaskReport:
     return TaskReport(task, rows=manifest.rows, tally=manifest.tally)
 
 
-def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifest | None:
+def standing(ledger: Ledger, vault: Vault, task: Task, cleaned: Sink | None = None) -> Manifest | None:
     """The manifest of a task that is done and still rests on what it rested on; else None."""
     manifest = ledger.done(task.step, task.shard.id)
     if manifest is None or manifest.materials.get("basis") != task.basis:
@@ -55,13 +57,8 @@ def standing(ledger: Ledger, task: Task, cleaned: Sink | None = None) -> Manifes
     if task.stage != "index" and not (ledger.root / f"vault/{task.step}/{task.shard.id}.age").is_file():
         return None
     if cleaned is not None and task.stage == "clean":
-        return manifest if all(_stands(cleaned, product) for product in manifest.products.values()) else None
+        return manifest if cleaned_stands(cleaned, vault, manifest) else None
     return manifest
-
-
-def _stands(cleaned: Sink, product: Product) -> bool:
-    path = cleaned.root / product.name
-    return path.is_file() and path.stat().st_size == product.bytes
 
 
 def _previous(ledger: Ledger, task: Task) -> str:
@@ -86,35 +83,44 @@ def _index(room: Room, task: Task) -> Made:
 # --- screen --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Books:
+    """Outcomes of a shard's rows, and what they would be without a hit, which alone may stand in clear."""
+
+    tally: Tally = field(default_factory=Tally)
+    base: Tally = field(default_factory=Tally)
+
+
 def _screen(room: Room, task: Task) -> Made:
     shard = task.shard
     standing = standing_of(room, shard)
     source = digest_of_files(room, shard)
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
-    tally, parts = Tally(), screen.Screened(np.empty(0, np.uint8))
+    books, parts = _Books(), screen.Screened(np.empty(0, np.uint8))
     if room.settings.joins:
         with room.ledger.sink.product(joins_name(shard)) as joins:
             joins.write(expand.join_header(spreading))
-            hits = _screened(room, shard, spreading, tally, parts, joins.write)
-            digest = room.vault.seal_hits("screen", shard, hits, tally)
+            hits = _screened(room, shard, spreading, books, parts, joins.write)
+            digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
     else:
-        digest = room.vault.seal_hits("screen", shard, _screened(room, shard, spreading, tally, parts, None), tally)
+        hits = _screened(room, shard, spreading, books, parts, None)
+        digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
     room.ledger.note("screen", shard.id, {"vault": digest})
     note_standing(room, shard, source, standing)
     products = put_table(room, task, screen.table_of(parts))
-    return Made(tally.rows(), merged(tally), {"source": source}, products)
+    return Made(books.tally.rows(), merged(books.base), {"source": source}, products)
 
 
 def _screened(
     room: Room,
     shard: Shard,
     spreading: frozenset[Column],
-    tally: Tally,
+    books: _Books,
     parts: screen.Screened,
     write: Callable[[bytes], int] | None,
 ) -> Iterator[Hit]:
-    """Hits as they are found; adds to the tally and the counts on the way, and writes the joins."""
+    """Hits as they are found; adds to the books and the counts on the way, and writes the joins."""
     settings = screen.ScreenSettings(room.settings.rules)
     columns = screen.columns_needed(room.lists, settings) | frozenset(expand.SPREADING)  # a hit's address needs these
     for batch in room.dataset.batches(shard, columns):
@@ -122,7 +128,8 @@ def _screened(
         balance(result.tally, batch.rows)
         if write is not None:
             write(expand.join_rows(batch, result.onward.base, spreading, room.keys.join_key))
-        tally.update(result.tally)
+        books.tally.update(result.tally)
+        books.base.update(screen.base_tally(result.onward))
         parts.compared.update(result.onward.compared)
         parts.blank.update(result.onward.blank)
         parts.malformed.update(result.onward.malformed)

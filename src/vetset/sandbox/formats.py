@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and headers alone: format, and of JPEG files the segments and what hides in them.
+"""What a file is, by its first bytes and headers alone: format, where it ends, and what hides in it or behind it.
 
 In it: reading of headers over the bytes, bounded by their length. Not in it: any decoder. Rules: names and recorded
 types are never asked, since a polyglot lies with them; whatever is cut short ends the reading and is no error here.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Body = bytes | memoryview
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 class Format(StrEnum):
@@ -27,7 +29,7 @@ def format_of(body: Body) -> Format | None:
     head = bytes(body[:16])
     if head[:2] == b"\xff\xd8":
         return Format.JPEG
-    if head[:8] == b"\x89PNG\r\n\x1a\n":
+    if head[:8] == _PNG_START:
         return Format.PNG
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return Format.GIF
@@ -117,19 +119,6 @@ def _segments(body: Body) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
-def further_jpegs(body: bytes, scan: int, most: int) -> list[int]:
-    """Where further JPEG files begin behind the first scan: MPO's other pictures, and whatever else was appended.
-
-    Inside a scan FF is followed by 00 or a restart marker only, so that these three bytes never stand there.
-    """
-    places: list[int] = []
-    place = body.find(_JPEG_START, scan) if scan else -1
-    while place >= 0 and len(places) < most:
-        places.append(place)
-        place = body.find(_JPEG_START, place + 3)
-    return places
-
-
 def embedded_jpegs(metadata: bytes, most: int) -> list[bytes]:
     """JPEG files inside a block of metadata, from their start to the block's end."""
     places: list[bytes] = []
@@ -162,13 +151,65 @@ def without_text(body: bytes) -> bytes:
     return b"".join([*kept, body[at:]])
 
 
+# --- what follows a picture ---------------------------------------------------------------------------------------
+
+#: How the pictures begin that are looked for behind another. In a JPEG's scan FF is followed by 00 or a restart marker
+#: only, so that the first never stands there; the second is made to stand nowhere by chance (PNG, 5.2).
+_STARTS = (_JPEG_START, _PNG_START)
+_MOST_COUNTED_FRAMES = 10_000
+
+
+def further_pictures(body: bytes, start: int, most: int) -> list[int]:
+    """Where JPEG and PNG files begin from `start` on: MPO's other pictures, and whatever else was appended.
+
+    At most `most` of them, in order; none where `start` is 0, which stands for an end that was not found.
+    """
+    places: list[int] = []
+    at = start
+    while at and len(places) < most:
+        found = [place for place in (body.find(begins, at) for begins in _STARTS) if place >= 0]
+        if not found:
+            break
+        places.append(min(found))
+        at = places[-1] + 3
+    return places
+
+
+def end_of(body: bytes, kind: Format) -> int:
+    """Where a file of a format other than JPEG ends by its own structure; 0 where that is not to be told."""
+    if kind is Format.PNG:
+        return _png_end(body)
+    if kind is Format.WEBP:
+        length = 8 + int.from_bytes(body[4:8], "little")
+        return length if length <= len(body) else 0
+    frames_end = _walk_gif(body, _MOST_COUNTED_FRAMES)[1]
+    return frames_end + 1 if body[frames_end : frames_end + 1] == b"\x3b" else 0
+
+
+def _png_end(body: bytes) -> int:
+    at = 8
+    while at + 12 <= len(body):
+        end = at + 12 + int.from_bytes(body[at : at + 4], "big")
+        if end > len(body):
+            return 0
+        if body[at + 4 : at + 8] == b"IEND":
+            return end
+        at = end
+    return 0
+
+
 # --- animations ---------------------------------------------------------------------------------------------------
 
 
 def gif_frames(body: bytes, most: int) -> int:
     """How many pictures a GIF file holds, counted block by block; at most `most`."""
+    return _walk_gif(body, most)[0]
+
+
+def _walk_gif(body: bytes, most: int) -> tuple[int, int]:
+    """Pictures counted, and where the walk over the blocks ended."""
     if len(body) < 13:  # noqa: PLR2004 - the fixed header
-        return 0
+        return 0, len(body)
     at = 13 + _table_bytes(body[10])
     frames = 0
     while at < len(body) and frames < most:
@@ -182,7 +223,7 @@ def gif_frames(body: bytes, most: int) -> int:
             at += 1
         else:
             break
-    return frames
+    return frames, at
 
 
 def _table_bytes(flags: int) -> int:

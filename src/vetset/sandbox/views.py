@@ -25,8 +25,9 @@ from vetset.sandbox.formats import (
     Format,
     Jpeg,
     embedded_jpegs,
+    end_of,
     format_of,
-    further_jpegs,
+    further_pictures,
     gif_frames,
     jpeg_of,
     without_text,
@@ -127,9 +128,20 @@ def _jpeg(body: bytes | memoryview, stored: Stored, looking: Looking) -> Views:
     yield from _oriented(pixels, _orientation(heads.exif, heads.xmp))
     for start, end in heads.embedded[:_MOST_EMBEDDED]:
         yield from _unless_broken(View.THUMBNAIL, lambda part=body[start:end]: _jpeg_pixels(part, looking))  # type: ignore[misc]
-    whole = bytes(body)
-    for start in further_jpegs(whole, heads.scan, _MOST_FRAMES):
-        yield from _unless_broken(View.FRAME, lambda part=body[start:]: _jpeg_pixels(part, looking))  # type: ignore[misc]
+    del pixels
+    yield from _appended(bytes(body), heads.scan, looking)
+
+
+def _appended(body: bytes, start: int, looking: Looking) -> Views:
+    """Pictures that begin behind the first one: MPO's others, and what was appended to a file of any format."""
+    for place in further_pictures(body, start, _MOST_FRAMES):
+        yield from _unless_broken(View.FRAME, lambda part=body[place:]: _further(part, looking))  # type: ignore[misc]
+
+
+def _further(body: bytes, looking: Looking) -> U8:
+    if format_of(body) is Format.JPEG:
+        return _jpeg_pixels(body, looking)
+    return rgb_of(_opened(PngImagePlugin.PngImageFile, without_text(body), looking))
 
 
 def _jpeg_pixels(body: bytes | memoryview, looking: Looking) -> U8:
@@ -189,6 +201,7 @@ def _other(body: bytes | memoryview, kind: Format, stored: Stored, looking: Look
         yield View.ON_BLACK, filled(image, BLACK)
     for part in embedded_jpegs(exif, _MOST_EMBEDDED):
         yield from _unless_broken(View.THUMBNAIL, lambda part=part: _jpeg_pixels(part, looking))  # type: ignore[misc]
+    yield from _appended(bytes(body), end_of(bytes(body), kind), looking)
     yield from _frames(image, _count(image, body, kind))
 
 

@@ -18,7 +18,7 @@ from vetset.records import FingerprintOutcome, ResizeMode, Stored, View, ViewPri
 from vetset.sandbox.level import SandboxLevel
 
 #: Prints of one file at most: first (2), turned (1), over white and black (2), thumbnails (2), frames (4 x 2), spare.
-MOST_VIEWS = 16
+MOST_VIEWS = 20
 MOST_KINDS = 8
 MOST_NAME_BYTES = 30
 #: Bytes of all optional kinds together for one view; a reply stays below PIPE_BUF, so that it is written at once.

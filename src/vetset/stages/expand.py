@@ -268,10 +268,14 @@ class Closure:
 
 @dataclass(slots=True, repr=False)
 class Expanded:
-    """A shard after the closure: the rows that left beside its hits, and the rows held."""
+    """A shard after the closure: the rows that left beside its hits, and the rows held.
+
+    `base` counts every row as if nothing had met it: facts about the data, whatever was found.
+    """
 
     expanded: list[Hit]
     held: I64
+    base: Tally
 
 
 def expand(
@@ -297,13 +301,14 @@ def expand(
     taken |= expanded.keys()
     bearing = np.unique(np.concatenate([near_held, *(rows for _, rows in _meetings(joins, held, key))]))
     held_rows = np.setdiff1d(bearing, np.array(sorted(taken), np.int64)).astype(np.int64)
-    settled = Expanded([expanded[row] for row in sorted(expanded)], held_rows)
+    base = Tally({code.value: count for code, count in zip(_CODES, joins.base_counts(), strict=True) if count})
+    settled = Expanded([expanded[row] for row in sorted(expanded)], held_rows, base)
     return StageResult(settled, _final_tally(joins, hit_rows, near_rows, settled))
 
 
 def _final_tally(joins: Joins, hit_rows: I64, near_rows: I64, settled: Expanded) -> Tally:
-    codes = list(ScreenOutcome)
-    counts = dict(zip(codes, joins.base_counts(), strict=True))
+    codes = _CODES
+    counts = {code: settled.base[code] for code in codes}
     moved: Mapping[ScreenOutcome, I64] = {
         ScreenOutcome.HIT: hit_rows,
         ScreenOutcome.NEAR_HIT: near_rows,

@@ -128,6 +128,11 @@ def screen(
     return StageResult(result, _tally(result.base, rows))
 
 
+def base_tally(result: Screened) -> Tally:
+    """The batch's rows as if no list had hit any: facts about its columns."""
+    return _tally(result.base, [])
+
+
 def _tally(base: Codes, hit_rows: list[int]) -> Tally:
     codes = base.copy()
     codes[hit_rows] = HIT

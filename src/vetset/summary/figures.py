@@ -96,6 +96,8 @@ class PictureFigures:
 class Figures:
     """Everything that the summary of a run may draw on. `rows` counts the rows of the shards that are done.
 
+    `base` counts the rows as if nothing had met any of them; what is published of policy and of rows that could be
+    compared with nothing comes from there, and is the same whatever was found.
     `cleaned` is None where no dataset was written, `policy` is empty where none was in force. `hits_by_signal` names
     the form for signals of URLs and None for digests of pictures. `started` and `finished` are ISO 8601 in UTC.
     `settings` are further settings that decide results, shown as they are.
@@ -122,6 +124,7 @@ class Figures:
     unusable: tuple[Unusable, ...] = ()
 
     outcomes: Mapping[ScreenOutcome, int]
+    base: Mapping[ScreenOutcome, int]
     pictures: PictureFigures | None = None
     cleaned: Mapping[CleanOutcome, int] | None = None
     hits_by_list: Mapping[str, int] = field(default_factory=dict)
@@ -141,12 +144,18 @@ class Figures:
     key_on_this_machine: bool = False
 
 
+#: What a row is where nothing met it.
+_UNFOUND = (ScreenOutcome.POLICY, ScreenOutcome.NOT_ASSESSABLE, ScreenOutcome.CLEAR)
+
+
 def check_books(figures: Figures) -> None:
     """Raises ValueError, without any count, where the outcomes do not add up to the rows."""
-    if sum(figures.outcomes.values()) != figures.rows:
+    if not sum(figures.outcomes.values()) == sum(figures.base.values()) == figures.rows:
         raise ValueError("the books do not balance: outcomes and rows differ")
-    if min(figures.outcomes.values(), default=0) < 0:
+    if min((*figures.outcomes.values(), *figures.base.values()), default=0) < 0:
         raise ValueError("the books do not balance: an outcome is negative")
+    if any(figures.outcomes.get(outcome, 0) > figures.base.get(outcome, 0) for outcome in _UNFOUND):
+        raise ValueError("the books do not balance: a row came to an outcome that only columns give")
     if figures.pictures is not None:
         _check_pictures(figures.pictures)
 

@@ -74,15 +74,16 @@ def _secrets(figures: Figures) -> Secrets:
         "held": count(ScreenOutcome.HELD, 0),
         "clear": count(ScreenOutcome.CLEAR, 0),
     }
-    policy_rows = count(ScreenOutcome.POLICY, 0)
+    policy_rows = figures.base.get(ScreenOutcome.POLICY, 0)
     exact_room, near_room = _rooms(figures)
     return Secrets(
         **found,
         exact_room=exact_room,
         near_room=near_room,
         rows=figures.rows,
-        policy_removed=policy_rows if figures.policy or policy_rows else None,
-        held_by_policy=_held_by_policy(figures) if _stands(figures) else 0,
+        policy_rows=policy_rows if figures.policy or policy_rows else None,
+        not_assessable=_not_assessable(figures),
+        policy_removed=(figures.cleaned or {}).get(CleanOutcome.REMOVED_BY_POLICY, 0) if _stands(figures) else 0,
         cleaned=_stands(figures),
         remove_held=figures.remove_held,
         by_list=[figures.hits_by_list.get(item.name, 0) for item in _lists(figures)],
@@ -106,6 +107,11 @@ def _rooms(figures: Figures) -> tuple[int | None, int]:
         compared[family, near] = max(compared.get((family, near), 0), item.values)
     exact, by_distance = (sum(n for (_, near), n in compared.items() if near is kind) for kind in (False, True))
     return exact, min(by_distance, figures.pictures.held)
+
+
+def _not_assessable(figures: Figures) -> int:
+    """Rows that could be compared with nothing, found ones among them: a fact, whatever was found."""
+    return figures.base.get(ScreenOutcome.NOT_ASSESSABLE, 0)
 
 
 def _held_by_policy(figures: Figures) -> int:
@@ -171,7 +177,7 @@ def _run(figures: Figures) -> dict[str, Any]:
 
 
 def _rows(figures: Figures) -> dict[str, int]:
-    not_assessable = figures.outcomes.get(ScreenOutcome.NOT_ASSESSABLE, 0)
+    not_assessable = _not_assessable(figures)
     return {"total": figures.rows, "assessed": figures.rows - not_assessable, "not_assessable": not_assessable}
 
 
@@ -227,13 +233,14 @@ def _unusable(figures: Figures) -> list[dict[str, Any]]:
 
 
 def _outcomes(figures: Figures, shown: Shown) -> dict[str, Any]:
+    """`policy` and `not_assessable` count found rows too, so that they say nothing about matches."""
     return {
         "hit": _cell(shown.hit),
         "near_hit": _cell(shown.near_hit),
         "expanded": _cell(shown.expanded),
         "held": _cell(shown.held),
-        "policy": figures.outcomes.get(ScreenOutcome.POLICY, 0),
-        "not_assessable": figures.outcomes.get(ScreenOutcome.NOT_ASSESSABLE, 0),
+        "policy": figures.base.get(ScreenOutcome.POLICY, 0),
+        "not_assessable": _not_assessable(figures),
         "clear": _cell(shown.clear),
     }
 

@@ -1,7 +1,8 @@
 """Suppression: which counts may be published, so that no small count can be worked out.
 
-In it: exact counts in, cells out. Not in it: words, files, and counts that are facts about columns (rows, policy, not
-assessable, values compared), which are public.
+In it: exact counts in, cells out. Not in it: words, files, and counts that are facts about the data (rows, rows that
+meet the policy, rows that could be compared with nothing, values compared), which are public and the same whatever
+was found.
 Rules: a count of 1 to 4 never stands in a cell (threats 1.3 L5, 5.4); 0 does; what is hidden depends on the counts
 only in ways that leave every small count at least two possible values to somebody who has the whole summary, knows
 these rules, and does the arithmetic. `tests/test_summary_suppression.py` plays that somebody.
@@ -33,12 +34,13 @@ Cell = int | Hidden
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
-    """Exact counts that depend on hits. `clear` is there because it completes a total that is public.
+    """Exact counts that depend on hits. `clear` is there because it completes a total.
 
-    `rows` and `policy_removed` are public: all rows, and the rows of outcome `policy` that the cleaned dataset lacks
-    (None: no policy). `held_by_policy` are the held rows that it lacks because they meet the policy too. `cleaned` is
-    False where no cleaned dataset, or only a part of one, stands against the outcomes. `exact_room` and `near_room`
-    are public: how many rows could be a hit, or a near hit, at most, by what was compared (None: any).
+    `rows`, `policy_rows` and `not_assessable` are public: all rows, and those that meet the policy (None: no policy)
+    or could be compared with nothing, whatever was found. `policy_removed` are the rows that the cleaned dataset lacks
+    because of the policy alone. `cleaned` is False where no cleaned dataset, or only a part of one, stands against the
+    outcomes. `exact_room` and `near_room` are public: how many rows could be a hit, or a near hit, at most, by what
+    was compared (None: any).
     """
 
     hit: int
@@ -49,8 +51,9 @@ class Secrets:
     rows: int
     exact_room: int | None = None
     near_room: int | None = None
-    policy_removed: int | None = None
-    held_by_policy: int = 0
+    policy_rows: int | None = None
+    not_assessable: int = 0
+    policy_removed: int = 0
     cleaned: bool = True
     remove_held: bool = False
     by_list: Sequence[int] = ()
@@ -60,6 +63,29 @@ class Secrets:
     noisy: Sequence[int] = ()
     values_held: int = 0
     rounds: int = 0
+
+    @property
+    def others(self) -> tuple[int, int]:
+        """Rows that are not clear even where nothing is found: by the policy, and for want of a value."""
+        return self.policy_rows or 0, self.not_assessable
+
+    @property
+    def comparable(self) -> int:
+        """The rows that are clear where nothing is found; public."""
+        return self.rows - sum(self.others)
+
+    @property
+    def found(self) -> int:
+        return self.hit + self.near_hit + self.expanded + self.held
+
+    @property
+    def found_among_others(self) -> int:
+        """Found rows that meet the policy or could be compared with nothing: they are in those counts all the same."""
+        return self.found + self.clear - self.comparable
+
+    @property
+    def removed(self) -> int:
+        return self.found if self.remove_held else self.found - self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +120,11 @@ class Shown:
 def suppress(secrets: Secrets) -> Shown:
     """The cells of a run. The rules, each for the arithmetic that it defeats:
 
-    1. hit + near hit + expanded + held + clear is public, so `clear` is withheld with any of them; the five are
-       withheld together where there is one such row, or one that could be a hit, or one that could be a near hit; and
-       with a small one among them also where fewer than FLOOR rows of room are left, or could be one of the two.
+    1. The rows that are clear where nothing is found are public, so `clear` is withheld with any of hit, near hit,
+       expanded and held; the five are withheld together where there is one such row, or one that could be a hit, or
+       one that could be a near hit, or where as many are found and there are rows of other kinds, which must then be
+       found too; and with a small one among them also where fewer than FLOOR rows of room are left, or could be one
+       of the two.
     2. A row is held only if its value has more bearers than the spread limit, which is public: where rows are held
        and any of the four is small, near hits, expanded and held are withheld; values held and rounds too.
     3. A sum is published if all its parts are (or if one is not and the others are 0, as that one).
@@ -105,13 +133,15 @@ def suppress(secrets: Secrets) -> Shown:
     5. Unique values among these and expanded rows differ from those among these by at most the rows expanded:
        withheld, both kinds at once, where the difference is small or not all parts are published.
     6. A noisy entry is named only from FLOOR rows on, and with a published count of hits.
-    7. Held rows that meet the policy are removed by it: the cleaned counts follow `held`, and are withheld where the
-       rows so removed are few.
+    7. Rows found that meet the policy, or could be compared with nothing, are missing from neither count, but `clear`
+       tells how many they are, and the rows removed by policy how many of them were removed anyway: both are withheld
+       where that is few or could only be few, and the latter where the outcomes are withheld.
     """
     hit, near, expanded, held, clear = _outcomes(secrets)
     hidden = isinstance(clear, Hidden)
     found = total((hit, near))
     kept, removed, by_policy = _cleaned(secrets, total((hit, near, expanded)), held)
+    clear = clear if hidden else _clear(secrets)
     return Shown(
         hit=hit,
         near_hit=near,
@@ -152,20 +182,26 @@ def total(parts: Sequence[Cell]) -> Cell:
 
 
 def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
+    """Hit, near hit, expanded, held; last what would be clear if nothing found met the policy or was unassessable."""
     found = (secrets.hit, secrets.near_hit, secrets.expanded, secrets.held)
-    rows = sum(found) + secrets.clear
     rooms = (secrets.exact_room, secrets.near_room)
     nothing = (*(0 if most == 0 else Hidden.WITHHELD for most in rooms), *(Hidden.WITHHELD,) * 3)
-    if 1 in (rows, *rooms):
+    most = secrets.comparable - (1 if sum(secrets.others) else 0)  # that are found where anything is told
+    if 1 in (secrets.rows, secrets.comparable, *rooms) or secrets.found > max(0, most):
         return nothing
     if not any(is_small(count) for count in found):
-        return (*found, secrets.clear)
+        return (*found, secrets.comparable - secrets.found)
     shown: list[Cell] = [cell(count) for count in found]
     if secrets.held:
         shown[1:] = [Hidden.WITHHELD if secrets.near_hit else 0, Hidden.WITHHELD, Hidden.WITHHELD]
-    room = rows - sum(count for count in shown if not isinstance(count, Hidden))
+    room = most - sum(count for count in shown if not isinstance(count, Hidden))
     scarce = room < FLOOR or any(most is not None and is_small(most) for most in rooms)
     return nothing if scarce else (*shown, Hidden.WITHHELD)
+
+
+def _clear(secrets: Secrets) -> Cell:
+    few = secrets.found and any(is_small(count) for count in secrets.others)
+    return Hidden.WITHHELD if few or is_small(secrets.found_among_others) else secrets.clear
 
 
 def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell, Cell]:
@@ -173,19 +209,22 @@ def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell,
     if not secrets.cleaned:
         return Hidden.WITHHELD, Hidden.WITHHELD, Hidden.WITHHELD
     removed = total((removable, held)) if secrets.remove_held else removable
-    by_policy = _removed_by_policy(secrets, held)
+    by_policy = _removed_by_policy(secrets, removed)
     if isinstance(removed, Hidden) or isinstance(by_policy, Hidden):
         return Hidden.WITHHELD, removed, by_policy
     return secrets.rows - removed - by_policy, removed, by_policy
 
 
-def _removed_by_policy(secrets: Secrets, held: Cell) -> Cell:
-    if secrets.policy_removed is None:
+def _removed_by_policy(secrets: Secrets, removed: Cell) -> Cell:
+    if secrets.policy_rows is None:
         return 0
-    follows_held = isinstance(held, Hidden) and not secrets.remove_held
-    if follows_held or is_small(secrets.held_by_policy):
+    anyway = secrets.policy_rows - secrets.policy_removed
+    rest = secrets.found_among_others - anyway  # held, or found though they could be compared with nothing
+    few = removed != 0 and any(is_small(count) for count in secrets.others)
+    tells = anyway and isinstance(removed, Hidden)
+    if few or tells or is_small(anyway) or is_small(rest):
         return Hidden.WITHHELD
-    return secrets.policy_removed + secrets.held_by_policy
+    return secrets.policy_removed
 
 
 def _group(hit: Cell, counts: Sequence[int]) -> tuple[Cell, ...]:

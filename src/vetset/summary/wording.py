@@ -111,7 +111,7 @@ def _assessed(published: Published) -> Iterator[str]:
             f"{nothing} could be compared with any list."
         )
     if policy:
-        yield f"{_of(policy, 'row')} met the policy in force without a match; a policy judges columns, not pictures."
+        yield f"{_of(policy, 'row')} met the policy in force, match or no match; a policy judges columns, not pictures."
 
 
 # --- what became of the pictures --------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def _exact(published: Published, compared: Sequence[Mapping[str, Any]]) -> Itera
             "because in so small a table it would give single rows away."
         )
     elif hit != 0:
-        rows = f"{amount(hit)} of {_of(published['rows']['assessed'], 'row')} assessed"
+        rows = f"{amount(hit)} of {_looked_at(published)}"
         yield f"Matches (unverified): {rows} match entries of {_named(compared, 'or')}."
 
 
@@ -247,12 +247,20 @@ def _near(published: Published, near_lists: Sequence[Mapping[str, Any]]) -> Iter
     if near == "withheld":
         yield f"Near matches (unverified): the number of rows that {within} is withheld."
     else:
-        rows = f"{amount(near)} of {_of(published['rows']['assessed'], 'row')} assessed"
+        rows = f"{amount(near)} of {_looked_at(published)}"
         yield f"Near matches (unverified): {rows} {within}, and no other match."
     yield (
         "Rows that match nearly are quarantined: a dataset written again lacks them until a verdict. A near match is a "
         "likeness of fingerprints, and plain designs such as logos and clip art show it among themselves."
     )
+
+
+def _looked_at(published: Published) -> str:
+    """What matches are a part of. A row whose picture cannot be audited is not assessed, and may match by digest."""
+    rows, pictures = published["rows"], published["pictures"]
+    if pictures and pictures["outcomes"]["not_auditable"] and rows["not_assessable"]:
+        return f"{_of(rows['total'], 'row')} read"
+    return f"{_of(rows['assessed'], 'row')} assessed"
 
 
 def _lists_near(published: Published) -> set[str]:

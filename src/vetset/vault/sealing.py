@@ -67,10 +67,20 @@ class Vault:
 
     # --- findings --------------------------------------------------------------------------------------------------
 
-    def seal_hits(self, step: str, shard: Shard, hits: Iterable[Hit], tally: Mapping[str, int]) -> str:
-        """Seals a shard's hits and its full tally, which may still grow while the hits come."""
+    def seal_hits(
+        self,
+        step: str,
+        shard: Shard,
+        hits: Iterable[Hit],
+        tally: Mapping[str, int],
+        base: Mapping[str, int] | None = None,
+    ) -> str:
+        """Seals a shard's hits and its full tally, which may still grow while the hits come.
+
+        `base` is the tally as if there were no hits, and grows in the same way.
+        """
         lines = (line_of(hit, step, shard, self._case_key) for hit in hits)
-        return self._seal(step, shard.id, lines, {"tally": tally})
+        return self._seal(step, shard.id, lines, {"tally": tally, **({} if base is None else {"base": base})})
 
     def hits(self, step: str, shard: Shard) -> Iterator[Hit]:
         """The hits of a shard's step, in order, addresses and keys sealed. Raises as `lines` does."""
@@ -105,10 +115,17 @@ class Vault:
         """The full tally of a shard's step. Raises as `lines` does."""
         return self.tally_of(step, shard.id)
 
+    def base(self, step: str, shard: Shard) -> dict[str, int]:
+        """The tally of a shard's step as if there were no hits. Raises as `lines` does."""
+        return self._counts(step, shard.id, "base")
+
     def tally_of(self, step: str, shard_id: str) -> dict[str, int]:
         """The full tally of a step by the shard's id. Raises as `lines` does."""
+        return self._counts(step, shard_id, "tally")
+
+    def _counts(self, step: str, shard_id: str, which: str) -> dict[str, int]:
         head, _ = self._main(step, shard_id)
-        return self._checked(lambda: {name: int(count) for name, count in head["tally"].items()}, step, shard_id)
+        return self._checked(lambda: {name: int(count) for name, count in head[which].items()}, step, shard_id)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 

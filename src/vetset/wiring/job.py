@@ -10,14 +10,17 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
-from vetset.ledger import Disk, Failure, discard_run, open_run
+from vetset.ledger import FOLDER, Disk, Failure, Ledger, discard_run, open_run
+from vetset.ledger.verification import Kept
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
+from vetset.pipeline.cleaning import kept_files
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.room import held_rows
 from vetset.records import Reach, ScreenOutcome
@@ -235,7 +238,9 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     reach = known["settings"].get("audit", {}).get("reach", Reach.COLUMNS)
     steps = {step: len(list(ledger.manifests(step))) for step in STEPS if step != "match" or reach != Reach.COLUMNS}
     failures = {step: dict(ledger.failures(step)) for step in ledger.failed_steps()}
-    problems = ledger.verify(Path(known["clean"]) if known["clean"] else None) if verify else []
+    cleaned = Path(known["clean"]) if known["clean"] and verify else None
+    kept = _kept(ledger, known) if cleaned else None
+    problems = ledger.verify(cleaned, kept) if verify else []
     state: dict[str, Any] = {
         "run": str(run),
         "shards": shards,
@@ -245,9 +250,23 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
         "open": (run / "run.key").exists(),
         "problems": problems,
         "sound": not problems,
+        "folders_unseen": cleaned is not None and kept is None and _has_folders(ledger),
     }
     state["lines"] = list(_status_lines(run, state, failures))
     return state
+
+
+def _kept(ledger: Ledger, known: Mapping[str, Any]) -> Kept | None:
+    """Tells the files of cleaned folders while the run is open; None once only custodians can open it."""
+    try:
+        vault = Vault(ledger.sink, open_keys(ledger, ()), known["recipients"])
+    except Stop:
+        return None
+    return partial(kept_files, vault)
+
+
+def _has_folders(ledger: Ledger) -> bool:
+    return any(FOLDER in manifest.products for manifest in ledger.manifests("clean"))
 
 
 def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
@@ -257,6 +276,8 @@ def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Ma
         for name, failure in items.items():
             yield f"failed in {step}: {name}: {failure.trouble} {failure.detail} (attempt {failure.attempt})"
     yield from (f"problem: {problem}" for problem in state["problems"])
+    if state["folders_unseen"]:
+        yield "the files of cleaned folders were not checked: what names them is sealed, and the run is closed"
     if state["open"]:
         yield f"open: the run's key lies in {run / 'run.key'}; `vetset close {run}` destroys it"
     else:
