@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests import networks
 from vetset.kernels import native
 
 settings.register_profile("vetset", deadline=None)
@@ -31,3 +32,17 @@ def either_kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     native.LIB = lib if request.param == "native" else None
     yield request.param
     native.LIB = lib
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """A test marked `own_network` runs in a process of its own, in a network of its own."""
+    if pyfuncitem.get_closest_marker("own_network") is None or networks.inside():
+        return None
+    networks.run_again_inside(pyfuncitem)
+    return True
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Inside such a process: what became of a test, for whoever waits outside."""
+    networks.note(report)

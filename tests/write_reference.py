@@ -99,6 +99,7 @@ def settings_page() -> str:
         ("[match]", config.MatchSettings),
         ("[lists.NAME]", config.ListSettings),
         ("[sandbox]", config.SandboxSettings),
+        ("[fetch]", config.FetchSettings),
         ("[run]", config.RunSettings),
         ("[policy]", config.PolicySettings),
         ("[[policy.rules]]", config.Rule),
@@ -129,7 +130,13 @@ def rule_words(rule: config.Rule) -> str:
 
 def outcomes_page() -> str:
     text = [f"{HEAD}# Outcomes\n\nEach stage gives every row exactly one outcome, the first that applies.\n"]
-    enums = (records.ScreenOutcome, records.FingerprintOutcome, records.MatchOutcome, records.CleanOutcome)
+    enums = (
+        records.ScreenOutcome,
+        records.FetchOutcome,
+        records.FingerprintOutcome,
+        records.MatchOutcome,
+        records.CleanOutcome,
+    )
     for enum in (*enums, errors.Trouble):
         text.append(f"## {enum.__name__}\n\n{inspect.cleandoc(enum.__doc__ or '')}\n")
         text.append(", ".join(f"`{member.value}`" for member in enum) + "\n")

@@ -73,6 +73,27 @@ class SandboxSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """`[fetch]`: how links are fetched, and how politely. Only with `--reach fetch`."""
+
+    contact: str = ""  # required: an e-mail address or an https page where whoever is asked can reach you
+    user_agent: str = "vetset"  # the name under which hosts know us, and for which robots.txt is read
+    connections: int = 64  # at once, to all hosts together
+    connections_per_host: int = 2
+    milliseconds_between_requests: int = 500  # between the starts of two requests to one host; 0: no limit
+    robots: bool = True  # robots.txt is asked for and obeyed
+    opt_outs: bool = True  # X-Robots-Tag (noai, noindex and others) and TDM-Reservation are obeyed
+    retries: int = 2  # further attempts where the trouble may pass: 429, 503, a connection that broke
+    timeout_seconds: int = 30  # for one attempt with all its redirects, waiting for its turn not counted
+    max_bytes: int = 32 * 1024 * 1024  # a larger body is too_large
+    max_header_bytes: int = 64 * 1024
+    min_bytes_per_second: int = 500  # over five seconds; less is too_slow; 0: no limit
+    max_redirects: int = 5
+    ports: tuple[int, ...] = (80, 443)  # others are blocked_address
+    certificates_file: str = ""  # PEM of authorities that are trusted; empty: this system's
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """`[run]`: how a run is carried; nothing here changes a result."""
 
@@ -120,6 +141,7 @@ class Settings:
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
 
 
 #: LAION's two releases of 2024 as policies (reference: "Releasing Re-LAION-5B"). The words are the user's own.
@@ -234,10 +256,8 @@ def _built(table: type[Table], data: Mapping[str, Any], *, where: str) -> Table:
 def _value(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _built(kind, _checked(value, dict, where), where=where)  # type: ignore[arg-type]
-    if kind == tuple[Rule, ...]:
-        return tuple(_built(Rule, _checked(rule, dict, where), where=where) for rule in _checked(value, list, where))
-    if kind == tuple[str, ...]:
-        return tuple(_checked(item, str, where) for item in _checked(value, list, where))
+    if kind in _LISTS:
+        return tuple(_value(_LISTS[kind], item, where) for item in _checked(value, list, where))
     if kind == Mapping[str, ListSettings]:
         tables = _checked(value, dict, where)
         return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
@@ -273,6 +293,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
+_LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 _NO_HOST = frozenset("/?#@\\ ")
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
@@ -282,6 +303,15 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "radius_bits": (0, _MOST_RADIUS_BITS),
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
+    "fetch.connections": (1, 4096),
+    "fetch.connections_per_host": (1, 64),
+    "fetch.milliseconds_between_requests": (0, 3_600_000),
+    "fetch.retries": (0, 10),
+    "fetch.timeout_seconds": (1, 3600),
+    "fetch.max_header_bytes": (1024, 1024 * 1024),
+    "fetch.min_bytes_per_second": (0, None),
+    "fetch.max_redirects": (0, 20),
+    "fetch.ports": (1, 65_535),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local"),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vetset.kernels import native
+from vetset.kernels import begins_as_picture, native
 
 I64 = npt.NDArray[np.int64]
 
@@ -197,16 +197,6 @@ def _step(walk: _Walk, raw: bytes, at: int, start: int, extensions: _Extensions)
         )
     begins = begins_as_picture(walk.view[data : data + size_bytes])
     return Member(name, what, start, data, size_bytes, min(stop, len(walk.view)), begins)
-
-
-#: First bytes of the formats that are decoded here.
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
-
-
-def begins_as_picture(body: memoryview) -> bool:
-    """Whether the first bytes of a file are those of a format that is decoded here."""
-    head = bytes(body[:12])
-    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def _kind_of(kind: int, name: bytes, *, sparse: bool) -> MemberKind:

@@ -21,8 +21,9 @@ import numpy as np
 from vetset.datasets.bytesink import BufferedSink
 from vetset.datasets.keys import Groups, ending, grouped, is_named_as_picture
 from vetset.datasets.location import readable
-from vetset.datasets.members import BLOCK, I64, KINDS, Member, MemberKind, Members, begins_as_picture, members
+from vetset.datasets.members import BLOCK, I64, KINDS, Member, MemberKind, Members, members
 from vetset.errors import ShardError, Trouble
+from vetset.kernels import begins_as_picture
 from vetset.ports import ByteSink
 
 MAX_JSON_BYTES = 1024 * 1024

@@ -55,7 +55,13 @@ from vetset.kernels.pdq import (
     pdq,
     pdq_of,
 )
-from vetset.kernels.picture import PICTURE_DIGESTS, contradicts, digests_of_pictures
+from vetset.kernels.picture import (
+    PICTURE_DIGESTS,
+    begins_as_image,
+    begins_as_picture,
+    contradicts,
+    digests_of_pictures,
+)
 from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 
@@ -74,6 +80,8 @@ __all__ = [
     "addresses",
     "bearable_value",
     "bears",
+    "begins_as_image",
+    "begins_as_picture",
     "blank_rows",
     "borne_by",
     "case_id_of",
