@@ -27,6 +27,10 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SIGNAL_ORDER = ("md5", "sha1", "sha256", "pdq", "url", "url_md5", "url_sha1", "url_sha256")
 
 
+#: Tables of settings that a test may give whole.
+TABLES = ("fingerprint", "match", "sandbox", "pictures", "agreement", "budget")
+
+
 class Silent:
     """A watcher that looks away."""
 
@@ -84,7 +88,7 @@ class Place:
             policy=changes.pop("policy", PolicySettings()),
             columns=changes.pop("columns", {}),
             lists=changes.pop("lists_settings", {}),
-            **{name: changes.pop(name) for name in ("fingerprint", "match", "sandbox", "pictures") if name in changes},
+            **{name: changes.pop(name) for name in TABLES if name in changes},
         )
         given = {
             "dataset": str(self.dataset),

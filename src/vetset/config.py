@@ -27,7 +27,30 @@ class AuditSettings:
     remove_held: bool = False
     expand: bool = True
     allow_nothing_comparable: bool = False
-    reach: str = "columns"  # columns, or local: pictures that the dataset holds are fingerprinted too
+    reach: str = "columns"  # columns; local: pictures that the dataset holds too; fetch: what its addresses lead to
+    keep_digests: bool = False  # with fetch: digests of every picture are kept, sealed, so that a new list costs less
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSettings:
+    """`[agreement]`: by what right `--reach fetch` fetches, and who answers for it. Without both nothing is fetched."""
+
+    legal_basis: str = ""  # the agreement, order or provision, in your own words; stands in run.toml and the summary
+    contact: str = ""  # an address at which you can be reached; sent with every request
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """`[budget]`: how much `--reach fetch` may ask, and how that is spread. 0 is no limit."""
+
+    urls: int = 0  # addresses
+    bytes: int = 0  # received, summed over workers; what is on its way then still comes
+    hours: float = 0.0  # of asking, summed over workers
+    random_share: float = 0.1  # of what is asked: drawn from every stratum, so that the whole can be estimated
+    seed: int = 1  # of that draw
+    rounds: int = 3  # after each, what was found decides what is asked next
+    host_groups: int = 8  # each is asked by one worker; more workers than this do not hurry a fetch
+    success_floor: float = 0.2  # a run or host with a smaller share of pictures among its answers is warned of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +105,7 @@ class RunSettings:
     max_record_bytes: int = 64 * 1024 * 1024  # one line of CSV or JSON
     max_row_group_bytes: int = 4 * 1024 * 1024 * 1024
     max_footer_bytes: int = 256 * 1024 * 1024
+    part_seconds: int = 5  # what was fetched is committed so often; 0: at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +144,8 @@ class Settings:
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    agreement: AgreementSettings = field(default_factory=AgreementSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
 
 #: LAION's two releases of 2024 as policies (reference: "Releasing Re-LAION-5B"). The words are the user's own.
@@ -243,13 +269,16 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
     if kind == Mapping[str, str]:
         return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
-    return _score(value, where) if kind == float | None else _plain_value(kind, value, where)
+    return _score(value, where) if kind in (float | None, float) else _plain_value(kind, value, where)
 
 
 def _score(value: Any, where: str) -> float:
     limit = sys.float_info.max
     if not -limit <= _checked(value, (int, float), where) <= limit:  # NaN too: no row would ever lie above it
         raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
+    least, most = _SPANS.get(where, (-limit, limit))
+    if not least <= value <= most:
+        raise Stop(f"setting {where} should be from {least:g} to {most:g}", hint="see docs/reference/settings.md")
     return float(value)
 
 
@@ -282,9 +311,20 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "radius_bits": (0, _MOST_RADIUS_BITS),
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
+    "run.part_seconds": (0, None),
+    "budget.urls": (0, None),
+    "budget.bytes": (0, None),
+    "budget.seed": (0, None),
+    "budget.host_groups": (1, 999),
+}
+#: What other numbers may be. A month of asking is more than any run should need.
+_SPANS: Mapping[str, tuple[float, float]] = {
+    "budget.hours": (0.0, 10_000.0),
+    "budget.random_share": (0.0, 1.0),
+    "budget.success_floor": (0.0, 1.0),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "audit.reach": ("columns", "local"),
+    "audit.reach": ("columns", "local", "fetch"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),
 }

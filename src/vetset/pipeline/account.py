@@ -201,9 +201,9 @@ class Account:
                 else:
                     blank[line["column"]] += line["blank"]
                     malformed[line["column"]] += line["malformed"]
-            for line in self.audit.picture_lines(shard):
-                if line["what"] == "compared":
-                    values[line["name"], line["list"], line["signal"]] += line["pictures"]
+        for line in self.audit.picture_lines():
+            if line["what"] == "compared":
+                values[line["name"], line["list"], line["signal"]] += line["pictures"]
         compared = (Compared(name, of, Signal(signal), count) for (name, of, signal), count in sorted(values.items()))
         unusable = (Unusable(name, blank[name], malformed[name]) for name in sorted(blank))
         return tuple(compared), tuple(unusable)
@@ -213,10 +213,9 @@ class Account:
         if not self.audit.looks_into_pictures:
             return None
         counts: dict[str, Counter[str]] = {what: Counter() for what in ("outcome", "match", "resize_mode", "oddity")}
-        for shard in self.shards:
-            for line in self.audit.picture_lines(shard):
-                if line["what"] in counts:
-                    counts[line["what"]][line["name"]] += line["pictures"]
+        for line in self.audit.picture_lines():
+            if line["what"] in counts:
+                counts[line["what"]][line["name"]] += line["pictures"]
         settings = self.audit.settings.match
         return PictureFigures(
             held=sum(counts["outcome"].values()),
@@ -233,5 +232,6 @@ class Account:
 
     def _sandbox_level(self) -> str:
         """The lowest level that any shard's pictures were decoded at."""
-        levels = {SandboxLevel(manifest.materials["sandbox"]) for manifest in self.audit.ledger.manifests("match")}
+        manifests = [item for step in self.audit.picture_steps() for item in self.audit.ledger.manifests(step)]
+        levels = {SandboxLevel(item.materials["sandbox"]) for item in manifests if "sandbox" in item.materials}
         return min(levels, key=lambda level: level.rank).value if levels else ""

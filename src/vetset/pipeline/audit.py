@@ -20,13 +20,16 @@ import pyarrow.parquet as pq
 from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import Failure, Ledger, Sink
+from vetset.pipeline.parts import parts_step
 from vetset.pipeline.pictures import TROUBLES
+from vetset.pipeline.planning import GATHERED, PLAN, named, step_of
 from vetset.pipeline.room import ShardSettings
 from vetset.pipeline.settling import borne_line
 from vetset.pipeline.shard import standing
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import (
     DIGEST_COLUMNS,
+    FETCH_TROUBLES,
     URL_ALGORITHM,
     Column,
     Hit,
@@ -66,7 +69,8 @@ class Audit:
     allow_nothing_comparable: bool = False
     cleaned: Sink | None = None
     failed: dict[str, TaskReport] = field(default_factory=dict)
-    again: frozenset[str] = frozenset()  # outcomes of fingerprint whose shards are matched anew
+    failed_hosts: dict[tuple[str, str], TaskReport] = field(default_factory=dict)  # by round's step and group
+    again: frozenset[str] = frozenset()  # outcomes of fetch and fingerprint that are tried anew
     rounds: int = 0
     values_held: int = 0
 
@@ -97,14 +101,72 @@ class Audit:
     def looks_into_pictures(self) -> bool:
         return self.settings.reach is not Reach.COLUMNS
 
+    @property
+    def fetches(self) -> bool:
+        return self.settings.reach is Reach.FETCH
+
+    def fetch(self) -> None:
+        """Asks the rows' addresses in rounds, where the run reaches that far, and gathers what came back."""
+        if not self.fetches:
+            return
+        for number in range(1, self.settings.fetch.plan.rounds + 1):
+            groups = self._planned(number)
+            if not groups:
+                break
+            self._ask(number, groups)
+        self._one_task(Task("fetch", named(GATHERED), basis=self._fetched_basis()))
+
+    def _planned(self, number: int) -> list[Shard]:
+        """The groups of hosts that have something to ask in a round, once it is planned."""
+        task = Task("fetch", named(PLAN), number)
+        self._one_task(task)
+        return [named(name) for line in self.vault.lines(task.step, PLAN) for name in line.get("groups", ())]
+
+    def _ask(self, number: int, groups: Sequence[Shard]) -> None:
+        step = step_of(number)
+        left = {name for where, name in self.failed_hosts if where == step}
+        tasks = [self._task_of_hosts(number, shard) for shard in groups if shard.id not in left]
+        planned = self.ledger.done(step, PLAN)
+        self._carry(step, tasks, rows=planned.rows if planned else None, besides=(PLAN,))
+        if all(self.ledger.done(step, shard.id) is not None for shard in groups):
+            self.ledger.sink.remove_tree(f"vault/{parts_step(step)}")
+
+    def _task_of_hosts(self, number: int, shard: Shard) -> Task:
+        step = step_of(number)
+        failure, done = self.ledger.failures(step).get(shard.id), self.ledger.done(step, shard.id)
+        attempt = failure.attempt + 1 if failure else 1
+        again = self.again.intersection((done.materials.get("troubles") or "").split(",")) if done else frozenset()
+        if done and again:
+            attempt = max(attempt, done.attempt + 1)
+        return Task("fetch", shard, number, attempt, again=tuple(sorted(again)))
+
+    def _fetched_basis(self) -> str:
+        """What the gathering rests on: the manifests of every round."""
+        steps = ("screen", *self.picture_steps())
+        digests = [manifest.digest for step in steps for manifest in self.ledger.manifests(step)]
+        return hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest()
+
+    def _one_task(self, task: Task) -> None:
+        """A task that everything after it rests on."""
+        self._carry(task.step, [task], rows=None)
+        report = self.failed_hosts.get((task.step, task.shard.id))
+        if report is not None:
+            raise Stop(
+                f"fetch cannot go on: {explained(report)}", hint="mend what is damaged, and run again with --resume"
+            )
+
     def match(self) -> None:
         """Fingerprints and matches the pictures of every shard, where the run reaches that far."""
         if not self.looks_into_pictures:
             return
-        self._carry("match", self._tasks("match"))
+        self._carry("match", self._tasks("match", basis=self._gathered_basis()))
         if not self._alive():
             raise Stop(f"no shard could be matched: {_first(self.failed)}", hint="mend it and run again with --resume")
         self._must_have_compared()
+
+    def _gathered_basis(self) -> str:
+        done = self.ledger.done("fetch", GATHERED) if self.fetches else None
+        return done.digest if done else ""
 
     def _must_have_compared(self) -> None:
         if not self.allow_nothing_comparable and not any(self._compared()):
@@ -152,6 +214,8 @@ class Audit:
         """The step on which a run's outcomes rest that went as far as expand. Raises Stop where it did not."""
         for step in ("index", "screen", *(("match",) if self.looks_into_pictures else ())):
             self._leave_undone(step)
+        if self.fetches:
+            self._recall_failed_hosts()
         found = self.looks_into_pictures or (
             self.settings.expand and any(True for shard in self._alive() for _ in self.vault.hits("screen", shard))
         )
@@ -172,6 +236,12 @@ class Audit:
                     hint="finish the audit first: the same `vetset audit` with --resume",
                 )
             self.failed[shard.id] = failed_report(step, shard, failure)
+
+    def _recall_failed_hosts(self) -> None:
+        for step in self.ledger.failed_steps():
+            if step.startswith("fetch"):
+                for name, failure in self.ledger.failures(step).items():
+                    self.failed_hosts[step, name] = failed_report(step, named(name), failure)
 
     def _recall_rounds(self) -> None:
         lines = list(self.vault.lines("expand", "decided"))
@@ -227,12 +297,15 @@ class Audit:
         failure = self.ledger.failures(stage).get(shard.id)
         if failure:
             return failure.attempt + 1
-        done = self.ledger.done(stage, shard.id) if stage == "match" and self.again else None
+        done = self.ledger.done(stage, shard.id) if stage == "match" and self.again and not self.fetches else None
         return done.attempt + 1 if done and self.again.intersection(done.tally) else 1
 
-    def _carry(self, step: str, tasks: Sequence[Task]) -> None:
-        """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root."""
-        self.watcher.stage(step, len(tasks), self._rows_expected(step))
+    def _carry(self, step: str, tasks: Sequence[Task], *, rows: int | None = -1, besides: Sequence[str] = ()) -> None:
+        """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root.
+
+        `rows` is what the step goes over, by default every row; `besides` names tasks of the step done before.
+        """
+        self.watcher.stage(step, len(tasks), self._rows_expected(step) if rows == -1 else rows)
         pending = []
         for task in tasks:
             manifest = standing(self.ledger, task, self.cleaned)
@@ -243,14 +316,23 @@ class Audit:
         for report in self.runner.run(self.run_task, pending):
             self._take(report)
         self.watcher.finish()
-        self.ledger.write_root(step, [task.shard.id for task in tasks if task.shard.id not in self.failed])
+        done = [task.shard.id for task in tasks if not self._has_failed(task)]
+        self.ledger.write_root(step, [*besides, *done])
+
+    def _has_failed(self, task: Task) -> bool:
+        if task.stage == "fetch":
+            return (task.step, task.shard.id) in self.failed_hosts
+        return task.shard.id in self.failed
 
     def _take(self, report: TaskReport) -> None:
         task = report.task
         if report.stop is not None:
             raise Stop(report.stop, hint=report.hint)
         if report.trouble is not None:
-            self.failed[task.shard.id] = report
+            if task.stage == "fetch":
+                self.failed_hosts[task.step, task.shard.id] = report
+            else:
+                self.failed[task.shard.id] = report
             self.ledger.record_failure(
                 task.step, task.shard.id, task.attempt, report.trouble, report.place, report.detail
             )
@@ -291,6 +373,11 @@ class Audit:
         meets = any(signal in signals and column in found for column, signal in DIGEST_COLUMNS.items())
         meets = meets or (Column.URL in found and bool(signals & set(URL_ALGORITHM)))
         meets = meets or (self.looks_into_pictures and not signals <= set(URL_ALGORITHM))
+        if self.fetches and Column.URL not in found:
+            raise Stop(
+                "nothing can be fetched: no shard has a column of addresses",
+                hint="map it in [columns], or audit by columns; the run was not begun",
+            )
         if not meets and not self.allow_nothing_comparable:
             raise Stop(
                 "nothing can be compared: no column of the dataset meets a signal of any list "
@@ -302,18 +389,25 @@ class Audit:
     def _compared(self) -> Iterator[int]:
         for shard in self._alive():
             yield from (count or 0 for count in self.results("screen", shard).column("compared").to_pylist())
-            if self.looks_into_pictures:
-                yield from (line["pictures"] for line in self.picture_lines(shard) if line["what"] == "compared")
+        yield from (line["pictures"] for line in self.picture_lines() if line["what"] == "compared")
 
-    def picture_lines(self, shard: Shard) -> list[dict[str, Any]]:
-        """What came of a shard's pictures, line by line (`pictures.table_of`)."""
-        lines: list[dict[str, Any]] = self.results("match", shard).to_pylist() if self.looks_into_pictures else []
-        return lines
+    def picture_lines(self) -> list[dict[str, Any]]:
+        """What came of the pictures, line by line (`pictures.table_of`): of each shard, or of all that was fetched."""
+        if not self.looks_into_pictures:
+            return []
+        tables = [("fetch", named(GATHERED))] if self.fetches else [("match", shard) for shard in self._alive()]
+        return [line for step, shard in tables for line in self.results(step, shard).to_pylist()]
+
+    def picture_steps(self) -> list[str]:
+        """The steps in which pictures were looked into."""
+        rounds = range(1, self.settings.fetch.plan.rounds + 1)
+        return [step_of(number) for number in rounds] if self.fetches else ["match"]
 
     def troubles(self) -> int:
-        """Pictures that came to grief here, for which a run is not complete."""
-        lines = (line for shard in self._alive() for line in self.picture_lines(shard))
-        return sum(line["pictures"] for line in lines if line["what"] == "outcome" and line["name"] in TROUBLES)
+        """Addresses and pictures that came to grief here, for which a run is not complete."""
+        kinds = {"outcome": TROUBLES, "fetch": FETCH_TROUBLES}
+        lines = self.picture_lines()
+        return sum(line["pictures"] for line in lines if line["name"] in kinds.get(line["what"], ()))
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:

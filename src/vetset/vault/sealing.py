@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from vetset.errors import ShardError, Stop, Trouble
@@ -23,6 +24,7 @@ from vetset.vault.ladder import PAD_OVERHEAD_BYTES, padded, unpadded
 from vetset.vault.spelling import address_from, hit_from, json_line, line_of, read, spelled
 
 PART_BYTES = 32 * 1024 * 1024
+_SHARD_ID = "shard_id"
 Answer = TypeVar("Answer")
 #: What reading a damaged line raises.
 _FLAWS = (KeyError, TypeError, ValueError, AttributeError)
@@ -104,6 +106,30 @@ class Vault:
         """The full tally of a step by the shard's id. Raises as `lines` does."""
         head, _ = self._main(step, shard_id)
         return self._checked(lambda: {name: int(count) for name, count in head["tally"].items()}, step, shard_id)
+
+    # --- observations ----------------------------------------------------------------------------------------------
+
+    def seal_observed(
+        self, step: str, name: str, lines: Iterable[Mapping[str, object]], found: Iterable[tuple[Shard, Hit]]
+    ) -> str:
+        """Seals lines of plain values, then findings, each with its shard; answers the file's SHA-256."""
+        findings = (
+            {**line_of(hit, step, shard, self._case_key), _SHARD_ID: hit.shard_id}  # the path alone names no shard
+            for shard, hit in found
+        )
+        return self._seal(step, name, chain(lines, findings), {})
+
+    def observed(self, step: str, name: str) -> tuple[list[dict[str, Any]], list[Hit]]:
+        """What was sealed so: the lines, and the findings. Raises as `lines` does."""
+        lines: list[dict[str, Any]] = []
+        found: list[Hit] = []
+        for tree in self._trees(step, name):
+            if _SHARD_ID in tree:
+                shard_id = str(tree.pop(_SHARD_ID))
+                found.append(self._checked(partial(hit_from, tree, shard_id), step, name))
+            else:
+                lines.append(tree)
+        return lines, found
 
     # --- writing ---------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,11 @@ def go_on(
             return _partly(run, "screened")
         if until == "match" and not work.looks_into_pictures:
             raise Stop("this run reaches columns only: it looks into no picture", hint="audit anew with --reach local")
+        if until == "fetch" and not work.fetches:
+            raise Stop("this run fetches nothing", hint="audit anew with --reach fetch, under an agreement")
+        work.fetch()
+        if until == "fetch":
+            return _partly(run, "fetched")
         work.match()
         if until == "match":
             return _partly(run, "matched")

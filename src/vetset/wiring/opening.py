@@ -39,8 +39,17 @@ from vetset.vault import (
     read_identities,
 )
 from vetset.vault.custody import CUSTODIAN_KEY
+from vetset.wiring.agreed import fetch_settings, must_be_agreed, must_be_worth_fetching
 from vetset.wiring.known import SCHEMA, another_run, fingerprint_of, known_run
-from vetset.wiring.worker import Inherited, WorkerPlan, must_be_known, run_task, runner_of
+from vetset.wiring.worker import (
+    Inherited,
+    OpenFetcher,
+    WorkerPlan,
+    fetcher_of,
+    must_be_known,
+    run_task,
+    runner_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,7 @@ class Request:
     bare: bool = False  # go on with a settled run without its lists
     config_folder: Path
     now: datetime
+    fetchers: OpenFetcher = fetcher_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +94,13 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     must_be_known(request.settings.run)
     _luma_marks_only(request)
     reach = Reach(request.settings.audit.reach)
-    found = find_shards(request.dataset, reach)
+    must_be_agreed(request.settings)
+    found = find_shards(request.dataset, Reach.LOCAL if reach is Reach.LOCAL else Reach.COLUMNS)
     _apart(request, found)
     identities = _identities(request)
     with _opened_lists(request, identities) as (fds, lists), _near_memories(request, lists) as near_fds:
         figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
+        must_be_worth_fetching(request.settings, {signal for item in figures for signal in item.entries})
         fingerprint = fingerprint_of(found, figures, request.settings, rules)
         recipients = _recipients(request)
         notes = _word_of_own_key(request, recipients)
@@ -137,6 +149,8 @@ def _plan(
         keys_fd=Inherited(keys_fd),
         settings=_shard_settings(request.settings, rules),
         reading=request.settings,
+        shards=found.shards,
+        fetchers=request.fetchers if request.settings.audit.reach == Reach.FETCH else None,
     )
 
 
@@ -148,6 +162,7 @@ def _shard_settings(settings: Settings, rules: tuple[Rule, ...]) -> ShardSetting
         expand=settings.audit.expand,
         reach=Reach(settings.audit.reach),
         match=match_settings(settings),
+        fetch=fetch_settings(settings),
     )
 
 
