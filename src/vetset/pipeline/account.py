@@ -142,7 +142,7 @@ class Account:
             finished=about.finished,
             duration_seconds=about.duration_seconds,
             workers=about.workers,
-            complete=not audit.failed and not audit.troubles(),
+            complete=audit.is_complete(),
             reach=settings.reach.value,
             rows=self.outcomes.rows(),
             shards_total=len(audit.shards),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -403,11 +403,15 @@ class Audit:
         rounds = range(1, self.settings.fetch.plan.rounds + 1)
         return [step_of(number) for number in rounds] if self.fetches else ["match"]
 
-    def troubles(self) -> int:
-        """Addresses and pictures that came to grief here, for which a run is not complete."""
-        kinds = {"outcome": TROUBLES, "fetch": FETCH_TROUBLES}
-        lines = self.picture_lines()
-        return sum(line["pictures"] for line in lines if line["name"] in kinds.get(line["what"], ()))
+    def troubles(self, names: Collection[str]) -> int:
+        """Pictures, or addresses where the names are those, that came to grief here: the run is not complete."""
+        what = "fetch" if names is FETCH_TROUBLES else "outcome"
+        return sum(line["pictures"] for line in self.picture_lines() if line["what"] == what and line["name"] in names)
+
+    def is_complete(self) -> bool:
+        """Whether every shard, every group of hosts and every picture ended in a fact about the data."""
+        left = self.failed or self.failed_hosts or self.troubles(TROUBLES) or self.troubles(FETCH_TROUBLES)
+        return not left
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:

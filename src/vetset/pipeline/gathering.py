@@ -47,13 +47,18 @@ def gather(room: Room, task: Task) -> Made:
     bare = (replace(hit, noted=_less(hit.noted)) for hit in found)
     lines: list[dict[str, object]] = [
         _span(groups),
-        {"left": sum(len(group.observed) for group in groups if not group.done)},
+        {"left": _left(groups)},
     ]
     digest = room.vault.seal_observed("fetch", GATHERED, lines, ((by_id[hit.shard_id], hit) for hit in bare))
     room.ledger.note("fetch", GATHERED, {"vault": digest})
     _put_hashes(room, rounds, groups)
     table = pa.Table.from_pylist(list(_table_lines(room, groups)), schema=SCHEMA)
     return Made(sum(len(group.observed) for group in groups), {}, {}, put_table(room, task, table))
+
+
+def _left(groups: Iterable[Group]) -> int:
+    """Addresses of groups that failed: what came back of them is not here."""
+    return sum(len(group.observed) for group in groups if not group.done)
 
 
 def planned_rounds(room: Room) -> range:
