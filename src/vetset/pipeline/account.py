@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from vetset import __version__, kernels
 from vetset.pipeline.audit import Audit
+from vetset.pipeline.gathering import CANDIDATES, UNASKED, fetch_outcomes
 from vetset.pipeline.pictures import merged
 from vetset.pipeline.room import held_rows
 from vetset.records import (
@@ -33,10 +36,12 @@ from vetset.sandbox.level import SandboxLevel
 from vetset.summary import (
     Compared,
     FailedShard,
+    FetchFigures,
     Figures,
     ListFigures,
     NoisyEntry,
     PictureFigures,
+    StratumFigures,
     Uniques,
     Unusable,
 )
@@ -58,6 +63,7 @@ class About:
     recipients: int
     key_on_this_machine: bool
     libraries: Mapping[str, str] = field(default_factory=dict)
+    legal_basis: str = ""
 
 
 @dataclass(slots=True, repr=False)
@@ -155,6 +161,7 @@ class Account:
             unusable=unusable,
             outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
             pictures=self._pictures(about),
+            fetch=self._fetch(about),
             cleaned=self._cleaned(),
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},
             hits_by_signal=dict(direct.by_signal),
@@ -230,8 +237,42 @@ class Account:
             libraries=about.libraries,
         )
 
+    def _fetch(self, about: About) -> FetchFigures | None:
+        """What was asked of the web, where anything was."""
+        audit = self.audit
+        if not audit.fetches:
+            return None
+        lines = audit.picture_lines()
+        rows = total(audit.vault.tally("match", shard) for shard in self.shards)
+        span = audit.asking.span()
+        return FetchFigures(
+            candidates=rows[CANDIDATES],
+            unasked=rows[UNASKED],
+            outcomes=fetch_outcomes(lines),
+            rounds=audit.asking.asked(),
+            failed_groups=len(audit.failed_hosts),
+            unanswered=sum(line["pictures"] for line in lines if line["what"] == "unasked"),
+            strata=tuple(_strata(lines)),
+            seed=audit.settings.fetch.plan.seed,
+            random_share=audit.settings.fetch.plan.random_share,
+            legal_basis=about.legal_basis,
+            first_at=_moment(span.get("first_at")),
+            last_at=_moment(span.get("last_at")),
+        )
+
     def _sandbox_level(self) -> str:
         """The lowest level that any shard's pictures were decoded at."""
         manifests = [item for step in self.audit.picture_steps() for item in self.audit.ledger.manifests(step)]
         levels = {SandboxLevel(item.materials["sandbox"]) for item in manifests if "sandbox" in item.materials}
         return min(levels, key=lambda level: level.rank).value if levels else ""
+
+
+def _strata(lines: list[dict[str, Any]]) -> Iterator[StratumFigures]:
+    counts = {(line["name"], line["list"], line["what"]): line["pictures"] for line in lines if line["list"]}
+    for (name, how, what), asked in counts.items():
+        if what == "stratum asked":
+            yield StratumFigures(name, how, asked, counts.get((name, how, "stratum fetched"), 0))
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

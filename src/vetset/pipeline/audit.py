@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 
 from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
-from vetset.ledger import Failure, Ledger, Sink
-from vetset.pipeline.parts import parts_step
+from vetset.ledger import Ledger, Sink
+from vetset.pipeline.cleaning import INCOMPLETE, incomplete_text
+from vetset.pipeline.failing import explained, failed_report, first_of
 from vetset.pipeline.pictures import TROUBLES
-from vetset.pipeline.planning import GATHERED, PLAN, named, step_of
+from vetset.pipeline.planning import GATHERED, named
 from vetset.pipeline.room import ShardSettings
+from vetset.pipeline.rounds import Rounds
 from vetset.pipeline.settling import borne_line
 from vetset.pipeline.shard import standing
 from vetset.ports import HashList, Runner, RunTask
@@ -84,7 +86,7 @@ class Audit:
         """Stops where nothing in the shards could ever be compared, or the policy never applied."""
         if not self._alive():
             raise Stop(
-                f"no shard could be read: {_first(self.failed)}",
+                f"no shard could be read: {first_of(self.failed)}",
                 hint="mend the file or the settings' [columns], or name another dataset; the run was not begun",
             )
         self._must_meet(self.columns_found())
@@ -93,7 +95,9 @@ class Audit:
         """Screens every shard, and stops where no value of any of them was compared with a list."""
         self._carry("screen", self._tasks("screen"))
         if not self._alive():
-            raise Stop(f"no shard could be screened: {_first(self.failed)}", hint="mend it and run again with --resume")
+            raise Stop(
+                f"no shard could be screened: {first_of(self.failed)}", hint="mend it and run again with --resume"
+            )
         if not self.looks_into_pictures:
             self._must_have_compared()
 
@@ -107,53 +111,21 @@ class Audit:
 
     def fetch(self) -> None:
         """Asks the rows' addresses in rounds, where the run reaches that far, and gathers what came back."""
-        if not self.fetches:
-            return
-        for number in range(1, self.settings.fetch.plan.rounds + 1):
-            groups = self._planned(number)
-            if not groups:
-                break
-            self._ask(number, groups)
-        self._one_task(Task("fetch", named(GATHERED), basis=self._fetched_basis()))
+        if self.fetches:
+            self.asking.ask()
 
-    def _planned(self, number: int) -> list[Shard]:
-        """The groups of hosts that have something to ask in a round, once it is planned."""
-        task = Task("fetch", named(PLAN), number)
-        self._one_task(task)
-        return [named(name) for line in self.vault.lines(task.step, PLAN) for name in line.get("groups", ())]
-
-    def _ask(self, number: int, groups: Sequence[Shard]) -> None:
-        step = step_of(number)
-        left = {name for where, name in self.failed_hosts if where == step}
-        tasks = [self._task_of_hosts(number, shard) for shard in groups if shard.id not in left]
-        planned = self.ledger.done(step, PLAN)
-        self._carry(step, tasks, rows=planned.rows if planned else None, besides=(PLAN,))
-        if all(self.ledger.done(step, shard.id) is not None for shard in groups):
-            self.ledger.sink.remove_tree(f"vault/{parts_step(step)}")
-
-    def _task_of_hosts(self, number: int, shard: Shard) -> Task:
-        step = step_of(number)
-        failure, done = self.ledger.failures(step).get(shard.id), self.ledger.done(step, shard.id)
-        attempt = failure.attempt + 1 if failure else 1
-        again = self.again.intersection((done.materials.get("troubles") or "").split(",")) if done else frozenset()
-        if done and again:
-            attempt = max(attempt, done.attempt + 1)
-        return Task("fetch", shard, number, attempt, again=tuple(sorted(again)))
-
-    def _fetched_basis(self) -> str:
-        """What the gathering rests on: the manifests of every round."""
-        steps = ("screen", *self.picture_steps())
-        digests = [manifest.digest for step in steps for manifest in self.ledger.manifests(step)]
-        return hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest()
-
-    def _one_task(self, task: Task) -> None:
-        """A task that everything after it rests on."""
-        self._carry(task.step, [task], rows=None)
-        report = self.failed_hosts.get((task.step, task.shard.id))
-        if report is not None:
-            raise Stop(
-                f"fetch cannot go on: {explained(report)}", hint="mend what is damaged, and run again with --resume"
-            )
+    @property
+    def asking(self) -> Rounds:
+        """The rounds of fetch."""
+        return Rounds(
+            self.ledger,
+            self.vault,
+            self.settings.fetch.plan.rounds,
+            self._carry,
+            self.failed_hosts,
+            self.again,
+            explained,
+        )
 
     def match(self) -> None:
         """Fingerprints and matches the pictures of every shard, where the run reaches that far."""
@@ -161,7 +133,9 @@ class Audit:
             return
         self._carry("match", self._tasks("match", basis=self._gathered_basis()))
         if not self._alive():
-            raise Stop(f"no shard could be matched: {_first(self.failed)}", hint="mend it and run again with --resume")
+            raise Stop(
+                f"no shard could be matched: {first_of(self.failed)}", hint="mend it and run again with --resume"
+            )
         self._must_have_compared()
 
     def _gathered_basis(self) -> str:
@@ -400,8 +374,7 @@ class Audit:
 
     def picture_steps(self) -> list[str]:
         """The steps in which pictures were looked into."""
-        rounds = range(1, self.settings.fetch.plan.rounds + 1)
-        return [step_of(number) for number in rounds] if self.fetches else ["match"]
+        return self.asking.steps() if self.fetches else ["match"]
 
     def troubles(self, names: Collection[str]) -> int:
         """Pictures, or addresses where the names are those, that came to grief here: the run is not complete."""
@@ -421,33 +394,3 @@ def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
             f"the policy cannot be applied: no shard has the column {missing[0]}",
             hint="map it in [columns], or drop that rule; the run was not begun",
         )
-
-
-def _first(failed: dict[str, TaskReport]) -> str:
-    report = next(iter(failed.values()))
-    return f"{report.task.shard.path}: {explained(report)}"
-
-
-def failed_report(step: str, shard: Shard, failure: Failure) -> TaskReport:
-    """The report of a recorded failure, as the runner gave it then; rounds of expand are steps like `expand-2`."""
-    stage, _, number = step.partition("-")
-    task = Task(stage, shard, int(number or 0), failure.attempt)
-    return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
-
-
-def explained(report: TaskReport) -> str:
-    """A shard's trouble for a person."""
-    words = (report.trouble or Trouble.INTERNAL.value).replace("_", " ")
-    return f"{words} ({report.detail})" if report.detail else words
-
-
-#: The mark in a cleaned dataset that is not whole.
-INCOMPLETE = "INCOMPLETE"
-
-
-def incomplete_text(run_digest: str) -> bytes:
-    """What the mark says: whose it is too, since another run's dataset is not to be gone on with."""
-    return f"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
-Finish the run with `vetset audit ... --resume`; this file then goes away by itself.
-run {run_digest}
-""".encode("ascii")

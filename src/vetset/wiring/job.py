@@ -17,7 +17,8 @@ from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
-from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
+from vetset.pipeline.audit import Audit, Watcher
+from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.planning import named
 from vetset.pipeline.room import held_rows
@@ -246,6 +247,7 @@ def _about(run: Opened, seconds: float) -> About:
         recipients=len(run.audit.vault.custodians),
         key_on_this_machine=run.key_on_this_machine,
         libraries=versions() if run.audit.looks_into_pictures else {},
+        legal_basis=request.settings.agreement.legal_basis,
     )
 
 
