@@ -7,9 +7,10 @@ Rules: an unknown table or key is an error that names the known ones; a message 
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -160,6 +161,28 @@ def read_settings(path: Path | None) -> Settings:
         return Settings()
     settings = settings_from(_toml(path))
     return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
+
+
+def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
+    """The budget with what `--budget` says above it: `5000` addresses, `20GB`, `12h`. Raises Stop for anything else."""
+    for text in words:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
+        number, unit = (float(match[1]), match[2].lower()) if match else (0.0, "?")
+        if unit == "h" and 0 < number <= _SPANS["budget.hours"][1]:
+            budget = replace(budget, hours=number)
+        elif unit in _BYTES_OF and number > 0:
+            budget = replace(budget, bytes=max(1, int(number * _BYTES_OF[unit])))
+        elif unit in {"", "urls"} and number.is_integer() and number > 0:
+            budget = replace(budget, urls=int(number))
+        else:
+            raise Stop(
+                f"--budget {text}: no number of addresses, bytes or hours",
+                hint="as in --budget 5000, --budget 20GB, --budget 12h",
+            )
+    return budget
+
+
+_BYTES_OF = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
 def read_policy(name_or_file: str) -> PolicySettings:

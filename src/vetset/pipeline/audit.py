@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ from vetset.pipeline.room import ShardSettings
 from vetset.pipeline.rounds import Rounds
 from vetset.pipeline.settling import borne_line
 from vetset.pipeline.shard import standing
+from vetset.pipeline.watching import Pulse, Watcher
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import (
     DIGEST_COLUMNS,
@@ -45,14 +46,6 @@ from vetset.stages import match
 from vetset.stages.expand import Closure, ShardBearers
 from vetset.stages.screen import rule_columns
 from vetset.vault import RunKeys, Vault
-
-
-class Watcher(Protocol):
-    """Who shows how far a run is; sees counts only."""
-
-    def stage(self, name: str, shards_total: int, rows_total: int | None) -> None: ...
-    def advance(self, report: TaskReport) -> None: ...
-    def finish(self) -> None: ...
 
 
 @dataclass(slots=True, repr=False)
@@ -125,6 +118,7 @@ class Audit:
             self.failed_hosts,
             self.again,
             explained,
+            self.settings.fetch.floor,
         )
 
     def match(self) -> None:
@@ -274,12 +268,23 @@ class Audit:
         done = self.ledger.done(stage, shard.id) if stage == "match" and self.again and not self.fetches else None
         return done.attempt + 1 if done and self.again.intersection(done.tally) else 1
 
-    def _carry(self, step: str, tasks: Sequence[Task], *, rows: int | None = -1, besides: Sequence[str] = ()) -> None:
+    def _carry(
+        self,
+        step: str,
+        tasks: Sequence[Task],
+        *,
+        rows: int | None = -1,
+        besides: Sequence[str] = (),
+        look: Callable[[], Pulse] | None = None,
+    ) -> None:
         """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root.
 
-        `rows` is what the step goes over, by default every row; `besides` names tasks of the step done before.
+        `rows` is what the step goes over, by default every row; `besides` names tasks of the step done before; `look`
+        tells how far it is.
         """
         self.watcher.stage(step, len(tasks), self._rows_expected(step) if rows == -1 else rows)
+        if look is not None and tasks:
+            self.watcher.follow(look)
         pending = []
         for task in tasks:
             manifest = standing(self.ledger, task, self.cleaned)
@@ -383,8 +388,7 @@ class Audit:
 
     def is_complete(self) -> bool:
         """Whether every shard, every group of hosts and every picture ended in a fact about the data."""
-        left = self.failed or self.failed_hosts or self.troubles(TROUBLES) or self.troubles(FETCH_TROUBLES)
-        return not left
+        return not (self.failed or self.failed_hosts or self.troubles(TROUBLES) or self.troubles(FETCH_TROUBLES))
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:

@@ -176,9 +176,23 @@ class Asking:
             if rows != len(bodies):
                 raise ShardError(Trouble.BOOKS, f"{len(bodies)} pictures went in, {rows} outcomes came out")
         self._note_pictures(pictures, printed.onward)
+        if self.room.digests is not None:
+            self.parts.kept.extend(self._digests(pictures, printed.onward))
         self.parts.observed["assessed"][matched.onward.assessed] = 1
         times = {answer.number: answer.at_seconds for answer in bodies}
         return {hit.row: self._placed(hit, addresses[hit.row], times[hit.row]) for hit in matched.onward.hits}
+
+    def _digests(self, pictures: Sequence[Picture], prints: Fingerprints) -> Iterator[dict[str, object]]:
+        """Everything that a later list could be compared with, for each picture, in hex; to be sealed."""
+        for place, (picture, decoded) in enumerate(zip(pictures, prints.decoded, strict=True)):
+            request = self.parts.requests[picture.row]
+            yield {
+                "shard": self.room.shards[int(request["shard"])].path,
+                "row": int(request["row"]),
+                "at": float(self.parts.observed["at"][picture.row]),
+                **{signal.value: digests[place].tobytes().hex() for signal, digests in prints.digests.items()},
+                "pdq": [[view.view.value, view.quality, view.pdq.tobytes().hex()] for view in decoded.views],
+            }
 
     def _note_pictures(self, pictures: Sequence[Picture], prints: Fingerprints) -> None:
         entry, floor = self.parts.observed, self.room.settings.match.quality_floor

@@ -42,6 +42,7 @@ class Parts:
     found: dict[int, Hit] = field(default_factory=dict)
     seconds: float = 0.0  # of asking, as far as committed
     fresh: list[int] = field(default_factory=list)
+    kept: list[dict[str, object]] = field(default_factory=list)  # digests for those who asked for them
     last: str = ""
     count: int = 0
     began: float = 0.0  # by the room's clock, the current part
@@ -85,6 +86,9 @@ class Parts:
         found = [(number, self.found[number]) for number in numbers.tolist() if number in self.found]
         lines = [head, *lines_of(self.observed, numbers)]
         name = part_name(self.task, self.task.attempt, self.count + 1)
+        if self.room.digests is not None:
+            self.room.digests.seal(self.task.step, name, self.kept)
+            self.kept = []
         self.last = self.room.vault.seal_observed(parts_step(self.task.step), name, lines, self._with_shards(found))
         self.count += 1
         self.fresh = []

@@ -81,6 +81,7 @@ class Room:
     kinds: Sequence[FingerprintKind] = ()
     shards: Sequence[Shard] = ()  # of the dataset, in order; for steps that go over all of them
     fetcher: Callable[[], Fetcher] | None = None  # opened when first asked, as the sandbox is
+    digests: Vault | None = None  # where the digests of all pictures are kept, sealed; only where that was asked for
     clock: Callable[[], float] = time.monotonic  # seconds, for nothing that a result rests on
 
 

@@ -12,32 +12,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from vetset.errors import Stop
 from vetset.ledger import Ledger
 from vetset.pipeline.parts import parts_step
 from vetset.pipeline.planning import GATHERED, PLAN, named, step_of
+from vetset.pipeline.watching import Pulse
 from vetset.records import Shard, Task, TaskReport
 from vetset.vault import Vault
 
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """How far a round is, summed over its groups as they last left word."""
-
-    planned: int = 0
-    answered: int = 0
-    fetched: int = 0
-    bytes: int = 0
-    hosts: int = 0  # with a request out
-    low: int = 0  # that hardly ever answer with a picture
+_COUNTS = ("answered", "fetched", "bytes", "hosts", "low")
 
 
 class Carry(Protocol):
     """Runs the tasks of a step that are not done yet; `rows` is what the step goes over."""
 
-    def __call__(self, step: str, tasks: Sequence[Task], *, rows: int | None, besides: Sequence[str] = ()) -> None: ...
+    def __call__(
+        self,
+        step: str,
+        tasks: Sequence[Task],
+        *,
+        rows: int | None,
+        besides: Sequence[str] = (),
+        look: Callable[[], Pulse] | None = None,
+    ) -> None: ...
 
 
 @dataclass(slots=True, repr=False)
@@ -51,6 +51,7 @@ class Rounds:
     failed: dict[tuple[str, str], TaskReport]
     again: frozenset[str]
     explained: Callable[[TaskReport], str]
+    floor: float = 0.0
 
     def ask(self) -> None:
         """Every round until one has nothing to ask, and what came of them gathered."""
@@ -74,12 +75,11 @@ class Rounds:
         lines, _ = self.vault.observed("fetch", GATHERED)
         return lines[0] if lines else {}
 
-    def pulse(self, step: str) -> Pulse:
-        """How far a round is; counts only."""
-        figures = [self.ledger.noted(step, name) for name in self._names(step)]
-        known = {name: sum(int(item.get(name, 0)) for item in figures) for name in Pulse.__dataclass_fields__}
-        plan = self.ledger.done(step, PLAN)
-        return Pulse(**{**known, "planned": plan.rows if plan else known["planned"]})
+    def pulse(self, step: str, names: Sequence[str], planned: int) -> Pulse:
+        """How far a round is, by what its groups left word of; counts only."""
+        figures = [self.ledger.noted(step, name) for name in names]
+        known = {name: sum(int(item.get(name, 0)) for item in figures) for name in _COUNTS}
+        return Pulse(planned=planned, floor=self.floor, **known)
 
     def _names(self, step: str) -> Iterator[str]:
         for line in self.vault.lines(step, PLAN):
@@ -94,8 +94,10 @@ class Rounds:
         step = step_of(number)
         left = {name for where, name in self.failed if where == step}
         tasks = [self._task(number, shard) for shard in groups if shard.id not in left]
-        planned = self.ledger.done(step, PLAN)
-        self.carry(step, tasks, rows=planned.rows if planned else None, besides=(PLAN,))
+        plan, names = self.ledger.done(step, PLAN), [shard.id for shard in groups]
+        planned = plan.rows if plan else 0
+        look = partial(self.pulse, step, names, planned)
+        self.carry(step, tasks, rows=planned, besides=(PLAN,), look=look)
         if all(self.ledger.done(step, shard.id) is not None for shard in groups):
             self.ledger.sink.remove_tree(f"vault/{parts_step(step)}")
 

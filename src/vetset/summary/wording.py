@@ -1,7 +1,7 @@
 """The sentences of a summary, made from what is published, so that nobody can drop a denominator.
 
 In it: what was assessed, what matched, what was not assessed, what a figure is a limit of (threats 5.2, 5.4).
-Not in it: exact counts (this module sees published cells only) and dates, which stand with the timings.
+Not in it: exact counts (this module sees published cells only), dates, what was fetched (`asking`).
 Rules: an alarm comes first, then that a run is incomplete; a match is always unverified; lists are named with their
 versions; no word here calls a dataset, a row or a picture good or bad. `tests/test_summary_wording.py` holds the words
 never said.
@@ -97,10 +97,10 @@ def _incomplete(published: Published) -> Iterator[str]:
 
 
 def _troubles(published: Published) -> Iterator[tuple[str, int]]:
-    if troubled := _troubled(published["pictures"]):
-        yield _of(troubled, "picture"), troubled
-    if troubled := asking.troubled(published["fetch"]):
-        yield asking.addresses(troubled), troubled
+    if lost := _troubled(published["pictures"]):
+        yield _of(lost, "picture"), lost
+    if lost := asking.troubled(published["fetch"]):
+        yield asking.addresses(lost), lost
 
 
 def _troubled(pictures: Published | None) -> int:
@@ -111,9 +111,9 @@ def _troubled(pictures: Published | None) -> int:
 
 def _assessed(published: Published) -> Iterator[str]:
     rows, policy = published["rows"], published["outcomes"]["policy"]
-    by, nothing = "what the columns record", "no value in them"
-    if published["pictures"] is not None:
-        by, nothing = f"{by} or by their picture", f"{nothing} and no picture"
+    pictures = published["pictures"] is not None
+    by = "what the columns record" + (" or by their picture" if pictures else "")
+    nothing = "no value in them" + (" and no picture" if pictures else "")
     read = f"Of {_of(rows['total'], 'row')} in {_of(published['shards']['done'], 'shard')} read, "
     yield f"{read}{rows['assessed']:,} {_was(rows['assessed'])} assessed by {by}."
     if rows["not_assessable"]:
@@ -387,10 +387,8 @@ def _resized(modes: Mapping[str, int]) -> Iterator[str]:
 
 def _suppressed(published: Published) -> Iterator[str]:
     if any(not isinstance(cell, int) for cell in _cells(published)):
-        yield (
-            "Counts from 1 to 4 are shown as 'fewer than 5', and counts from which they could be worked out are "
-            "withheld."
-        )
+        shown = "Counts from 1 to 4 are shown as 'fewer than 5'"
+        yield f"{shown}, and counts from which they could be worked out are withheld."
 
 
 def _cells(published: Published) -> Iterator[Any]:

@@ -42,6 +42,7 @@ class Vault:
         identities: Sequence[str] = (),
         *,
         part_bytes: int = PART_BYTES,
+        folder: str = "vault",
     ) -> None:
         self.custodians = tuple(custodians)
         self._sink = sink
@@ -49,6 +50,7 @@ class Vault:
         self._recipients = (*self.custodians, *keys.recipients)
         self._identities = tuple(dict.fromkeys((*keys.identities, *identities)))
         self._part_bytes = part_bytes
+        self._folder = folder
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
@@ -76,7 +78,7 @@ class Vault:
             try:
                 hit = hit_from(tree, shard.id)
             except _FLAWS:
-                raise _damaged(_file_name(step, shard.id, 1)) from None
+                raise _damaged(self._file_name(step, shard.id, 1)) from None
             yield hit
 
     def rows(self, step: str, shard: Shard, outcome: ScreenOutcome | None = None) -> Iterator[int]:
@@ -85,7 +87,7 @@ class Vault:
             try:
                 row, found = int(tree["row"]), tree["outcome"]
             except _FLAWS:
-                raise _damaged(_file_name(step, shard.id, 1)) from None
+                raise _damaged(self._file_name(step, shard.id, 1)) from None
             if outcome is None or found == outcome.value:
                 yield row
 
@@ -147,12 +149,12 @@ class Vault:
         if body and len(head) + len(body) + PAD_OVERHEAD_BYTES > self._part_bytes:
             body = self._cut(step, name, parts, body)
             head = json_line({"step": step, "name": name, "parts": parts, **counts})
-        digest = self._put(_file_name(step, name, 1), bytearray(head) + body)
+        digest = self._put(self._file_name(step, name, 1), bytearray(head) + body)
         self._forget_parts(step, name, len(parts) + 2)
         return digest
 
     def _cut(self, step: str, name: str, parts: list[str], body: bytearray) -> bytearray:
-        parts.append(self._put(_file_name(step, name, len(parts) + 2), body))
+        parts.append(self._put(self._file_name(step, name, len(parts) + 2), body))
         return bytearray()
 
     def _put(self, file_name: str, body: bytearray) -> str:
@@ -160,8 +162,8 @@ class Vault:
 
     def _forget_parts(self, step: str, name: str, number: int) -> None:
         """Takes away parts of an earlier, longer sealing, which nothing names any more."""
-        while (self._sink.root / _file_name(step, name, number)).exists():
-            self._sink.remove(_file_name(step, name, number))
+        while (self._sink.root / self._file_name(step, name, number)).exists():
+            self._sink.remove(self._file_name(step, name, number))
             number += 1
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -169,12 +171,12 @@ class Vault:
     def _trees(self, step: str, name: str) -> Iterator[dict[str, Any]]:
         head, last = self._main(step, name)
         for number, digest in enumerate(head["parts"], start=2):
-            file_name = _file_name(step, name, number)
+            file_name = self._file_name(step, name, number)
             yield from self._parsed(self._opened(file_name, digest), file_name)
         yield from last
 
     def _main(self, step: str, name: str) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
-        file_name = _file_name(step, name, 1)
+        file_name = self._file_name(step, name, 1)
         trees = self._parsed(self._opened(file_name), file_name)
         head = next(trees, {})
         if (head.get("step"), head.get("name")) != (step, name) or not isinstance(head.get("parts"), list):
@@ -212,15 +214,14 @@ class Vault:
         except (ValueError, RecursionError):
             raise _damaged(file_name) from None
 
+    def _file_name(self, step: str, name: str, number: int) -> str:
+        return f"{self._folder}/{step}/{name}.age" if number == 1 else f"{self._folder}/{step}/{name}.{number}.age"
+
     def _checked(self, make: Callable[[], Answer], step: str, name: str) -> Answer:
         try:
             return make()
         except _FLAWS:
-            raise _damaged(_file_name(step, name, 1)) from None
-
-
-def _file_name(step: str, name: str, number: int) -> str:
-    return f"vault/{step}/{name}.age" if number == 1 else f"vault/{step}/{name}.{number}.age"
+            raise _damaged(self._file_name(step, name, 1)) from None
 
 
 def _damaged(file_name: str) -> ShardError:

@@ -17,11 +17,12 @@ from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import Disk, Failure, discard_run, open_run
 from vetset.pipeline.account import About, Account
-from vetset.pipeline.audit import Audit, Watcher
+from vetset.pipeline.audit import Audit
 from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.planning import named
 from vetset.pipeline.room import held_rows
+from vetset.pipeline.watching import Watcher
 from vetset.records import FETCH_TROUBLES, Reach, ScreenOutcome
 from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.doctor import versions

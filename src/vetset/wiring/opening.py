@@ -21,9 +21,10 @@ from vetset.datasets.location import Found, find_shards
 from vetset.errors import Stop
 from vetset.hashlists.seen import remember
 from vetset.ledger import Disk, Ledger, Sink, create_run
-from vetset.pipeline.audit import Audit, Watcher
+from vetset.pipeline.audit import Audit
 from vetset.pipeline.cleaning import INCOMPLETE, incomplete_text
 from vetset.pipeline.room import ShardSettings
+from vetset.pipeline.watching import Watcher
 from vetset.records import Reach
 from vetset.runners.local import forbid_dumps
 from vetset.summary import ListFigures

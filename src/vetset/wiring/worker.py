@@ -146,6 +146,8 @@ def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder], netwo
     """Builds what a worker has from its plan."""
     ledger = Ledger(plan.run, disk)
     keys = RunKeys.from_fd(plan.keys_fd.fd)
+    identities = read_identities(plan.identities)
+    kept = Vault(ledger.sink, keys, plan.custodians, identities, folder="digests")
     return work.Room(
         root=plan.dataset_root,
         dataset=ByFormat(plan.dataset_root, plan.reading),
@@ -154,7 +156,7 @@ def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder], netwo
             for exact, near in zip(plan.list_fds, plan.near_fds, strict=True)
         ],
         ledger=ledger,
-        vault=Vault(ledger.sink, keys, plan.custodians, read_identities(plan.identities)),
+        vault=Vault(ledger.sink, keys, plan.custodians, identities),
         keys=keys,
         settings=plan.settings,
         cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
@@ -162,6 +164,7 @@ def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder], netwo
         kinds=kinds_of(plan.reading) if plan.settings.reach is not Reach.COLUMNS else (),
         shards=plan.shards,
         fetcher=network,
+        digests=kept if plan.settings.fetch.keep_digests else None,
     )
 
 
