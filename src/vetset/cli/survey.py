@@ -141,6 +141,8 @@ def _settings(options: dict[str, Any]) -> Settings:
     changes = {name: options[name] for name in audit_names if options[name] is not None}
     settings = replace(settings, audit=replace(settings.audit, **changes))
     if options["budgets"]:
+        if settings.audit.reach != "fetch":
+            raise Stop("--budget is what --reach fetch may spend", hint="leave it out, or say --reach fetch")
         settings = replace(settings, budget=with_budgets(settings.budget, options["budgets"]))
     if options["sandbox"] is not None:
         settings = replace(settings, sandbox=replace(settings.sandbox, required=options["sandbox"] == "required"))

@@ -19,7 +19,7 @@ from vetset.kernels.url import SETTLED
 from vetset.records import DIGEST_COLUMNS, Address, Column, Request, Sealed, SealedBatch
 
 U64 = npt.NDArray[np.uint64]
-F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 _SCHEMES = frozenset({"http:", "https:"})
 #: Addresses that are their own normal form need no parser, which takes forty times as long.
@@ -55,7 +55,7 @@ class WebMarks:
     asked: U64
     host: U64
     digest: U64
-    score: F32
+    score: F64
 
 
 def web_marks(batch: SealedBatch, key: bytes) -> WebMarks:
@@ -84,11 +84,11 @@ def _mark_addresses(batch: SealedBatch, key: bytes, asked: U64, host: U64) -> No
             host[row] = hosts[web[1]]
 
 
-def _scores(batch: SealedBatch) -> F32:
+def _scores(batch: SealedBatch) -> F64:
     if Column.PUNSAFE not in batch.columns:
-        return np.full(batch.rows, np.nan, np.float32)
+        return np.full(batch.rows, np.nan)
     values = batch.unseal().column(Column.PUNSAFE.value).to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float64).astype(np.float32)
+    return np.asarray(values, np.float64)
 
 
 def web_hashes_of(address: Sealed[Address], key: bytes) -> tuple[int, int]:

@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 #: One record a row of a shard: keyed hashes (0: none), score (NaN: none), and whether it may be asked at all.
 WEB_RECORD = np.dtype(
-    [("raw", "<u8"), ("asked", "<u8"), ("host", "<u8"), ("digest", "<u8"), ("score", "<f4"), ("open", "u1")]
+    [("raw", "<u8"), ("asked", "<u8"), ("host", "<u8"), ("digest", "<u8"), ("score", "<f8"), ("open", "u1")]
 )
 Records = npt.NDArray[np.void]
 
