@@ -98,7 +98,7 @@ class Site:
 PLANTED = (lambda: body_of(0), lambda: body_of(1, 1), lambda: body_of(2, 1), lambda: body_of(3, 2))
 
 
-def generated(place: Place, seed: int, *, shards: int = 3, rows: int = 40) -> Site:
+def generated(place: Place, seed: int, *, shards: int = 3, rows: int = 28) -> Site:
     """Listed pictures in every edit, mirrors on other hosts, dead links, shared addresses, changed and stale digests."""
     chosen = random.Random(seed)
     pages: dict[str, tuple[Page, ...]] = {}

@@ -75,7 +75,7 @@ class Request:
     bare: bool = False  # go on with a settled run without its lists
     config_folder: Path
     now: datetime
-    fetchers: OpenFetcher = fetcher_of
+    fetchers: OpenFetcher | None = None  # what opens the network; by default the client that is built in
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _plan(
         settings=_shard_settings(request.settings, rules),
         reading=request.settings,
         shards=found.shards,
-        fetchers=request.fetchers if request.settings.audit.reach == Reach.FETCH else None,
+        fetchers=(request.fetchers or fetcher_of) if request.settings.audit.reach == Reach.FETCH else None,
     )
 
 
