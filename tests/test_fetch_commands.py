@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.commanding import User
 from tests.driving import Place, Silent
-from tests.fetching import AGREED, Site, body_of, md5, site_in
+from tests.fetching import AGREED, Site, body_of, md5, site_in, wanted
 from vetset.config import AgreementSettings, BudgetSettings, with_budgets
-from vetset.errors import Stop
+from vetset.datasets.formats import ByFormat
+from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import open_run
-from vetset.records import FetchOutcome
-from vetset.testing.web import Page
+from vetset.records import Answer, Column, FetchOutcome, Request, RowBatch, Sealed, Shard
+from vetset.testing.web import MemoryFetcher, Page
 from vetset.vault import Vault, open_keys
 from vetset.wiring import job, opening
 
@@ -180,3 +184,66 @@ def test_rows_beyond_the_budget_are_counted_as_not_asked_about(site: Site) -> No
     assert fetched["unasked"] > 0
     assert fetched["candidates"] > fetched["unasked"]
     assert any("were not asked about" in line for line in site.place.summary()["sentences"])
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_run_is_cleaned_by_the_custodian(site: Site) -> None:
+    site.audit(clean=None)
+    wanted = site.removed()
+    job.close(site.place.run)
+    result = job.clean(site.place.request(**site.options(resume=True)), Silent(), lambda: 0.0)
+    assert result.complete
+    kept = sum(len(rows) for rows in site.rows.values()) - len(wanted)
+    assert site.place.summary()["fetch"]["asked"] == sum(site.web.asked().values())
+    assert sum(pq.read_table(path).num_rows for path in site.place.cleaned.glob("*.parquet")) == kept
+
+
+def test_a_shard_that_failed_is_asked_about_once_it_is_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ByFormat.batches
+
+    def failing(dataset: ByFormat, shard: Shard, columns: frozenset[Column]) -> Iterator[RowBatch]:
+        if shard.path == "part-1.parquet":
+            raise ShardError(Trouble.UNREADABLE, "a device error")
+        yield from whole(dataset, shard, columns)
+
+    monkeypatch.setattr(ByFormat, "batches", failing)
+    assert not site.audit().complete
+    monkeypatch.undo()
+    first = site.web.asked()
+    request = site.place.request(**site.options(resume=True))
+    assert job.go_on(request, Silent(), lambda: 0.0, until="clean", only=("failed",)).complete
+    assert site.removed() == {at for at, what in wanted(site).items() if what != "held"}
+    assert all(site.web.asked()[url] == 1 for url in first)
+
+
+@pytest.mark.parametrize("spoil", ["no answer", "no body", "a body too many", "twice"])
+def test_a_fetcher_that_breaks_its_contract_fails_its_group_and_is_tried_again(
+    site: Site, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = MemoryFetcher.fetch
+
+    def spoiled(fetcher: MemoryFetcher, requests: Iterable[Request]) -> Iterator[Answer]:
+        for number, answer in enumerate(whole(fetcher, requests)):
+            if number != 5:
+                yield answer
+            elif spoil == "no body":
+                yield replace(answer, outcome=FetchOutcome.FETCHED, body=None)
+            elif spoil == "a body too many":
+                yield replace(answer, outcome=FetchOutcome.GONE, body=Sealed(b"x"))
+            elif spoil == "twice":
+                yield from (answer, answer)
+
+    monkeypatch.setattr(MemoryFetcher, "fetch", spoiled)
+    assert not site.audit(budget=BudgetSettings(host_groups=1)).complete
+    fetched = site.place.summary()["fetch"]
+    assert fetched["failed_groups"] == 1
+    assert any("1 group of hosts could not be done" in line for line in site.place.summary()["sentences"])
+    monkeypatch.undo()
+    before = site.web.asked()
+    request = site.place.request(**site.options(resume=True, budget=BudgetSettings(host_groups=1)))
+    again = job.go_on(request, Silent(), lambda: 0.0, until="clean", only=("failed",))
+    assert again.complete
+    more = site.web.asked() - before
+    assert sum(more.values()) == (1 if spoil == "no answer" else sum(before.values()))  # all was in one batch

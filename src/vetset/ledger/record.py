@@ -87,10 +87,11 @@ class Ledger:
 
     def verify(self, cleaned: Path | None = None) -> list[str]:
         """Whatever does not hold any more, in words; with `cleaned`, the files of the cleaned dataset as well."""
-        failed = {step: set(self.failures(step)) for step in self._steps()}
+        failed = {step: set(self.failures(step)) for step in self.steps()}
         return list(problems_of(self.root, self.run_digest, failed, cleaned))
 
-    def _steps(self) -> list[str]:
+    def steps(self) -> list[str]:
+        """The steps of which any manifest is there."""
         folder = self.root / "manifests"
         return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 

@@ -23,7 +23,7 @@ from vetset.pipeline.intake import Intake
 from vetset.pipeline.observed import FETCHED, outcome_counts, picture_counts, troubles_of
 from vetset.pipeline.parts import Parts, opened_parts
 from vetset.pipeline.room import I64, Made, Room
-from vetset.ports import Decoder
+from vetset.ports import Decoder, Fetcher
 from vetset.records import (
     Address,
     Answer,
@@ -42,6 +42,8 @@ from vetset.stages.fingerprint import fingerprint
 from vetset.stages.match import match, meets_by_distance, too_plain
 
 BATCH_ANSWERS = 64
+#: After so long without an answer it is looked whether a part is due.
+PATIENCE_SECONDS = 1.0
 #: Addresses read from the dataset at a time: in the dataset's order, so that few of its parts are read twice.
 BLOCK_REQUESTS = 65_536
 
@@ -56,14 +58,23 @@ def fetch_hosts(room: Room, task: Task) -> Made:
     parts = opened_parts(room, task)
     asking = Asking(room, parts)
     if len(parts.missing()):
-        with Intake(room.fetcher(), asking.requests()) as intake:
-            for answers in intake.batches(BATCH_ANSWERS, room.settings.fetch.part_seconds):
-                asking.take(answers)
-                if parts.due():
-                    parts.commit()
-                    asking.note()
-        parts.commit()
+        try:
+            _ask(room.fetcher(), asking, parts)
+        finally:  # whatever ends the asking, what was answered is not asked again
+            parts.commit()
+    if asking.out:
+        raise ShardError(Trouble.BOOKS, f"{len(asking.out)} addresses were asked and got no answer")
     return _concluded(room, task, parts, asking)
+
+
+def _ask(fetcher: Fetcher, asking: Asking, parts: Parts) -> None:
+    """Takes answers as they come, and commits them now and then."""
+    with Intake(fetcher, asking.requests()) as intake:
+        for answers in intake.batches(BATCH_ANSWERS, PATIENCE_SECONDS):
+            asking.take(answers)
+            if parts.due():
+                parts.commit()
+                asking.note()
 
 
 def _concluded(room: Room, task: Task, parts: Parts, asking: Asking) -> Made:
@@ -142,6 +153,8 @@ class Asking:
         for answer in answers:
             self._note(answer)
         bodies = [answer for answer in answers if answer.body is not None]
+        if len(bodies) != sum(answer.outcome is FetchOutcome.FETCHED for answer in answers):
+            raise ShardError(Trouble.BOOKS, "a body came where none was fetched, or none where one was")
         found = self._look(bodies, addresses) if bodies else {}
         self.parts.add(addresses, found)
 

@@ -86,8 +86,14 @@ class Rounds:
             yield from line.get("groups", ())
 
     def _planned(self, number: int) -> list[Shard]:
-        """The groups of hosts that have something to ask in a round, once it is planned."""
-        self._one(Task("fetch", named(PLAN), number))
+        """The groups of hosts that have something to ask in a round, once it is planned.
+
+        A plan that asks nothing is made anew where more is known since: nothing could be asked twice by that.
+        """
+        done = self.ledger.done(step_of(number), PLAN)
+        stands = done is not None and done.rows > 0
+        basis = done.materials["basis"] if done is not None and stands else self._basis(number)
+        self._one(Task("fetch", named(PLAN), number, basis=basis))
         return [named(name) for name in self._names(step_of(number))]
 
     def _round(self, number: int, groups: Sequence[Shard]) -> None:
@@ -111,9 +117,10 @@ class Rounds:
             attempt = max(attempt, done.attempt + 1)
         return Task("fetch", shard, number, attempt, again=tuple(sorted(again)))
 
-    def _basis(self) -> str:
-        """What the gathering rests on: the manifests of screen and of every round."""
-        digests = [item.digest for step in ("screen", *self.steps()) for item in self.ledger.manifests(step)]
+    def _basis(self, number: int = 0) -> str:
+        """What the gathering rests on, or the plan of a round: the manifests of screen and of the rounds before."""
+        steps = self.steps()[: number - 1] if number else self.steps()
+        digests = [item.digest for step in ("screen", *steps) for item in self.ledger.manifests(step)]
         return hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest()
 
     def _one(self, task: Task) -> None:

@@ -115,7 +115,8 @@ def _rooms_of_fetched(figures: Figures, fetched: FetchFigures) -> tuple[int, int
     """A picture may stand in many rows; but none was found by an address that was not asked, or gave nothing."""
     nothing = fetched.asked - fetched.fetched
     near = any(item.signal in NEAR_SIGNALS and item.values for item in figures.compared)
-    return figures.rows - fetched.unasked - nothing, fetched.candidates - fetched.unasked - nothing if near else 0
+    exact, by_distance = (most - fetched.unasked - nothing for most in (figures.rows, fetched.candidates))
+    return max(exact, 0), max(by_distance, 0) if near else 0
 
 
 def _held_by_policy(figures: Figures) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vetset import summary
 from vetset.errors import ShardError, SinkError, Stop
-from vetset.ledger import Disk, Failure, discard_run, open_run
+from vetset.ledger import Disk, Failure, Ledger, discard_run, open_run
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit
 from vetset.pipeline.failing import explained, failed_report
@@ -268,6 +268,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
         "shards": shards,
         "reach": reach,
         "done": steps,
+        "asked": {step: asked for step in ledger.steps() if (asked := _groups_done(ledger, step))},
         "failed": {step: {name: item.trouble for name, item in items.items()} for step, items in failures.items()},
         "open": (run / "run.key").exists(),
         "problems": problems,
@@ -277,9 +278,15 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
     return state
 
 
+def _groups_done(ledger: Ledger, step: str) -> int:
+    """How many groups of hosts are through, where the step is a round of fetch."""
+    return len(list(ledger.manifests(step))) - 1 if step.startswith("fetch-") else 0
+
+
 def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
     for step in state["done"]:
         yield f"{step:8} {state['done'][step]} of {state['shards']} shards"
+    yield from (f"{step:8} {count} groups of hosts" for step, count in state["asked"].items())
     for step, items in failures.items():
         for name, failure in items.items():
             yield f"failed in {step}: {name}: {failure.trouble} {failure.detail} (attempt {failure.attempt})"
