@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,14 @@ import pytest
 from tests.driving import Place
 from tests.faults import Fault, FaultyDisk, Killed
 from tests.fetching import Site, md5, site_in, wanted
+from tests.test_sameness import workers_of
 from vetset.config import BudgetSettings, RunSettings
 from vetset.ledger import Ledger, open_run
 from vetset.pipeline.observed import NONE, REQUEST, fill, unobserved
 from vetset.records import FetchOutcome
 from vetset.testing.web import Page
 from vetset.vault import Vault
+from vetset.wiring import worker
 
 SERIAL = RunSettings(runner="serial", batch_rows=16, part_seconds=0)
 
@@ -266,3 +272,53 @@ def test_a_budget_in_bytes_ends_the_asking_soon(tmp_path: Path) -> None:
     site.audit(budget=BudgetSettings(bytes=1, host_groups=3, rounds=2))
     assert 0 < sum(site.web.asked().values()) < everything
     assert set(site.web.asked().values()) == {1}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A room whose clock goes on by a second each time that it is asked, as far as parts look at a room."""
+
+    ticks: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
+
+    def __call__(self) -> float:
+        return float(next(self.ticks))
+
+
+def test_a_budget_in_hours_ends_the_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which every look takes a second: three groups share what is left of ten seconds."""
+    site, clock = site_in(tmp_path, 13), Clock()
+    whole = worker.room_of
+    monkeypatch.setattr(worker, "room_of", lambda *given: replace(whole(*given), clock=clock))
+    site.audit(budget=BudgetSettings(hours=10 / 3600, host_groups=3, rounds=1))
+    asked = sum(site.web.asked().values())
+    fetched = site.place.summary()["fetch"]
+    assert 0 < asked == fetched["asked"]
+    assert fetched["unanswered"] > 0
+    assert any("were not asked about" in line for line in site.place.summary()["sentences"])
+
+
+def test_killed_workers_lose_little_and_change_nothing(site: Site, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    other = elsewhere(site, tmp_path)
+    stop = threading.Event()
+    killed: list[int] = []
+
+    def killer() -> None:
+        """Kills a worker once something was asked: by what is seen, and only one, so that no group is quarantined."""
+        while not killed and not stop.is_set():
+            if sum(other.web.asked().values()) > 5:
+                for pid in list(workers_of(os.getpid()))[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            stop.wait(0.002)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        result = other.audit(run_settings=RunSettings(runner="local", workers=2, part_seconds=0))
+    finally:
+        stop.set()
+        thread.join()
+    assert killed
+    assert result.complete
+    assert other.place.sameness() == undisturbed
+    assert max(other.web.asked().values()) <= 2
