@@ -13,6 +13,7 @@ from vetset.cli.asking import LEAST_ANSWERS, AskingCount
 from vetset.cli.progress import Progress
 from vetset.errors import Stop
 from vetset.pipeline.watching import Pulse
+from vetset.records import Shard, Task, TaskReport
 
 FULL = Pulse(planned=1000, answered=400, fetched=300, bytes=8_000_000, hosts=12, floor=0.2)
 
@@ -115,3 +116,12 @@ def test_a_damaged_word_of_how_far_it_is_ends_no_run(monkeypatch: pytest.MonkeyP
         progress.stage("fetch-1", 3, 1000)
         progress.follow(look)
         progress.finish()
+
+
+def test_the_tasks_of_a_fetch_are_no_shards() -> None:
+    stream = Stream()
+    with Progress(stream, quiet=False, clock=lambda: 0.0) as progress:
+        progress.stage("fetch-1", 1, None)
+        progress.advance(TaskReport(Task("fetch", Shard("plan", "plan", 0, ""), 1), rows=40))
+        progress.finish()
+    assert stream.getvalue() == "fetch-1: 1/1 tasks, 40 addresses, in 0:00\n"

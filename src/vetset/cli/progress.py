@@ -89,6 +89,8 @@ class StageCount:
     def _counts(self, elapsed_seconds: float) -> list[str]:
         rows = f"{self.rows:,}" if self.rows_total is None else f"{self.rows:,}/{self.rows_total:,}"
         failed = [f"{self.failed:,} failed"] if self.failed else []
+        if self.name.startswith("fetch"):  # its tasks are a plan, groups of hosts, and the gathering
+            return [f"{self.name}: {self.shards:,}/{self.shards_total:,} tasks", *failed, f"{rows} addresses"]
         counts = [f"{self.name}: {self.shards:,}/{self.shards_total:,} shards", *failed, f"{rows} rows"]
         if self.name == "match":
             rate = f"{self.pictures_per_second(elapsed_seconds):,.0f} pictures/s"
@@ -183,10 +185,14 @@ class Progress:
             self._asking = None
 
     def _tell(self, line: str) -> None:
-        if not self._quiet:
-            with self._unless_it_breaks():
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
+        if self._quiet:
+            return
+        with self._unless_it_breaks():
+            if self._live is not None:
+                self._live.console.print(line, markup=False)
+                return
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     def _begin_live(self) -> None:
         from rich.console import Console

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vetset.errors import ShardError, Trouble
+from vetset.pipeline.pictures import TROUBLES
 from vetset.records import FETCH_TROUBLES, FetchOutcome, FingerprintOutcome
 
 #: One entry an address of a plan: the first row that bears it, keyed hashes, how it was chosen, how many rows bear it.
@@ -98,16 +99,10 @@ def picture_counts(entries: Entries) -> Counter[FingerprintOutcome]:
     return Counter({outcome: int(counts[code]) for code, outcome in enumerate(FingerprintOutcome) if counts[code]})
 
 
-#: Outcomes of pictures that are trouble of this run.
-PICTURE_TROUBLES = frozenset(
-    {FingerprintOutcome.SANDBOX_DEATH, FingerprintOutcome.SANDBOX_ALARM, FingerprintOutcome.INTERNAL_ERROR}
-)
-
-
 def troubles_of(entries: Entries) -> frozenset[str]:
     """The names of the troubles that any address or its picture ended in."""
     fetched = {outcome.value for outcome in outcome_counts(entries) if outcome in FETCH_TROUBLES}
-    return frozenset(fetched | {outcome.value for outcome in picture_counts(entries) if outcome in PICTURE_TROUBLES})
+    return frozenset(fetched | {outcome.value for outcome in picture_counts(entries) if outcome in TROUBLES})
 
 
 def numbers_in(entries: Entries, outcomes: Iterable[str]) -> I64:
