@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.commanding import files_of
 from tests.driving import Place
 from tests.faults import Fault, FaultyDisk, Killed
 from tests.fetching import Site, md5, site_in, wanted
 from tests.test_sameness import workers_of
 from vetset.config import BudgetSettings, RunSettings
 from vetset.ledger import Ledger, open_run
+from vetset.pipeline import fetching
 from vetset.pipeline.observed import NONE, REQUEST, fill, unobserved
 from vetset.records import FetchOutcome
 from vetset.testing.web import Page
@@ -151,10 +153,24 @@ def test_resuming_what_is_done_asks_nothing_and_changes_nothing(
 ) -> None:
     other = elsewhere(site, tmp_path)
     other.audit()
-    before = other.web.asked()
+    before, files = other.web.asked(), files_of(other.place.run)
     other.audit(resume=True)
     assert other.web.asked() == before
     assert other.place.sameness() == undisturbed
+    after = files_of(other.place.run)
+    assert after.keys() == files.keys()
+    same = ("run.toml", "manifests", "results", "joins", "vault/screen", "vault/fetch", "vault/match", "vault/clean")
+    assert [name for name in files if name.startswith(same) and files[name] != after[name]] == []
+
+
+def test_addresses_are_read_in_blocks_and_asked_by_turns(
+    site: Site, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "BLOCK_REQUESTS", 5)
+    other = elsewhere(site, tmp_path)
+    assert other.audit().complete
+    assert other.place.sameness() == undisturbed
+    assert set(other.web.asked().values()) == {1}
 
 
 # --- killed anywhere --------------------------------------------------------------------------------------------------

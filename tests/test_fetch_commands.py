@@ -62,10 +62,11 @@ def test_the_verbs_one_at_a_time_end_where_they_say(user: User, site: Site) -> N
 
 
 def test_status_counts_the_shards_of_a_run_that_fetches(user: User, site: Site) -> None:
-    user.vetset(*fetching(user))
+    site.audit()
     ran = user.vetset("status", site.place.run)
     assert ran.status == 0
     assert "match    2 of 2 shards" in ran.err + ran.out
+    assert "fetch-1  3 groups of hosts" in ran.err + ran.out
 
 
 def test_without_an_agreement_nothing_is_asked(site: Site) -> None:

@@ -9,8 +9,9 @@ asked for, and then they are sealed too.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -45,7 +46,7 @@ BATCH_ANSWERS = 64
 #: After so long without an answer it is looked whether a part is due.
 PATIENCE_SECONDS = 1.0
 #: Addresses read from the dataset at a time: in the dataset's order, so that few of its parts are read twice.
-BLOCK_REQUESTS = 65_536
+BLOCK_REQUESTS = 16_384
 
 _OUTCOMES = {outcome: code for code, outcome in enumerate(FetchOutcome)}
 _PICTURES = {outcome: code for code, outcome in enumerate(FingerprintOutcome)}
@@ -105,10 +106,7 @@ class Asking:
 
     def requests(self) -> Iterator[Request]:
         """A request for each address without an outcome, until there are none or the budget is spent."""
-        missing = self.parts.missing()
-        for start in range(0, len(missing), BLOCK_REQUESTS):
-            block = missing[start : start + BLOCK_REQUESTS]
-            addresses = self._addresses(block)
+        for block, addresses in self._blocks(self.parts.missing()):
             for number in self._by_turns(block):
                 if self.parts.spent():
                     return
@@ -116,6 +114,16 @@ class Asking:
                 host = int(self.parts.requests["host"][number])
                 self.sent[host] = self.sent.get(host, 0) + 1
                 yield from kernels.requests_of([(number, self.out[number])])
+
+    def _blocks(self, missing: I64) -> Iterator[tuple[I64, dict[int, Sealed[Address]]]]:
+        """The numbers in blocks with their addresses; the next block is read ahead, so that no socket waits for it."""
+        blocks = [missing[start : start + BLOCK_REQUESTS] for start in range(0, len(missing), BLOCK_REQUESTS)]
+        with ThreadPoolExecutor(1, thread_name_prefix="vetset-addresses") as reader:
+            ahead = deque([reader.submit(self._addresses, blocks[0])])
+            for number, block in enumerate(blocks):
+                if number + 1 < len(blocks):
+                    ahead.append(reader.submit(self._addresses, blocks[number + 1]))
+                yield block, ahead.popleft().result()
 
     def _by_turns(self, block: I64) -> list[int]:
         """The order of the plan, but hosts by turns: of each its first, then of each its second, and so on."""
