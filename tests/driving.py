@@ -27,11 +27,16 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SIGNAL_ORDER = ("md5", "sha1", "sha256", "pdq", "url", "url_md5", "url_sha1", "url_sha256")
 
 
+#: Tables of settings that a test may give whole.
+TABLES = ("fingerprint", "match", "sandbox", "pictures", "agreement", "budget", "fetch")
+
+
 class Silent:
     """A watcher that looks away."""
 
     def stage(self, name: str, shards_total: int, rows_total: int | None) -> None: ...
     def advance(self, report: TaskReport) -> None: ...
+    def follow(self, look: Any) -> None: ...
     def finish(self) -> None: ...
 
 
@@ -84,7 +89,7 @@ class Place:
             policy=changes.pop("policy", PolicySettings()),
             columns=changes.pop("columns", {}),
             lists=changes.pop("lists_settings", {}),
-            **{name: changes.pop(name) for name in ("fingerprint", "match", "sandbox", "pictures") if name in changes},
+            **{name: changes.pop(name) for name in TABLES if name in changes},
         )
         given = {
             "dataset": str(self.dataset),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.commanding import User, at_work, changes
-from tests.refusals_of_runs import CASES
+from tests.refusals_of_fetch import CASES
 from tests.write_transcripts import REFUSALS, section_of, sections
 
 

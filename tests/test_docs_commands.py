@@ -93,7 +93,7 @@ def test_the_documents_show_commands() -> None:
         "vetset audit laion/ --lists a.vsl --out run1 --fetch",
         "vetset audit laion/ more/ --lists a.vsl --out run1",
         "vetset audit laion/ --lists a.vsl --out run1 --workers many",
-        "vetset audit laion/ --lists a.vsl --out run1 --reach fetch",
+        "vetset audit laion/ --lists a.vsl --out run1 --reach everything",
         "vetset show run1",
         "vetset lists",
         "vetset lists fetch ncmec",

@@ -193,7 +193,7 @@ def test_tx_of_odd_ascii(values: list[bytes | None], padding: dict[str, int]) ->
     check_forms(values, padding)
 
 
-LANGUAGE = re.compile(url._SETTLED.replace(r"\z", r"\Z").encode())
+LANGUAGE = re.compile(url.SETTLED.replace(r"\z", r"\Z").encode())
 
 
 @settings(max_examples=300)

@@ -30,7 +30,7 @@ def check(values: list[bytes | None], padding: dict[str, int] | None = None) -> 
 
 def settled(value: bytes) -> bool:
     """Whether the quick way takes the value; RE2's end of text is Python's `\\Z`."""
-    return re.search(url._SETTLED.replace(r"\z", r"\Z").encode(), value) is not None
+    return re.search(url.SETTLED.replace(r"\z", r"\Z").encode(), value) is not None
 
 
 # --- hostile: whatever a step of the parser might touch -------------------------------------------------------------

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vetset.cli.progress import INTERVAL_SECONDS, Progress, StageCount, clock_face
+from vetset.cli.asking import clock_face
+from vetset.cli.progress import INTERVAL_SECONDS, Progress, StageCount
 from vetset.records import Shard, Task, TaskReport
 
 CANARY = "canary-of-progress"

@@ -100,6 +100,8 @@ def settings_page() -> str:
         ("[lists.NAME]", config.ListSettings),
         ("[sandbox]", config.SandboxSettings),
         ("[fetch]", config.FetchSettings),
+        ("[agreement]", config.AgreementSettings),
+        ("[budget]", config.BudgetSettings),
         ("[run]", config.RunSettings),
         ("[policy]", config.PolicySettings),
         ("[[policy.rules]]", config.Rule),
@@ -130,14 +132,8 @@ def rule_words(rule: config.Rule) -> str:
 
 def outcomes_page() -> str:
     text = [f"{HEAD}# Outcomes\n\nEach stage gives every row exactly one outcome, the first that applies.\n"]
-    enums = (
-        records.ScreenOutcome,
-        records.FetchOutcome,
-        records.FingerprintOutcome,
-        records.MatchOutcome,
-        records.CleanOutcome,
-    )
-    for enum in (*enums, errors.Trouble):
+    pictures = (records.Asking, records.FetchOutcome, records.FingerprintOutcome, records.MatchOutcome)
+    for enum in (records.ScreenOutcome, *pictures, records.CleanOutcome, errors.Trouble):
         text.append(f"## {enum.__name__}\n\n{inspect.cleandoc(enum.__doc__ or '')}\n")
         text.append(", ".join(f"`{member.value}`" for member in enum) + "\n")
     statuses = {name: value for name, value in vars(errors.ExitStatus).items() if name.isupper()}

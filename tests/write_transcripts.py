@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.commanding import User, at_work
 from tests.refusals import Words
-from tests.refusals_of_runs import CASES
+from tests.refusals_of_fetch import CASES
 
 REFUSALS = Path(__file__).parent / "transcripts" / "refusals.txt"
 _MARK = "### "

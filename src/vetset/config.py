@@ -7,9 +7,10 @@ Rules: an unknown table or key is an error that names the known ones; a message 
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -27,7 +28,30 @@ class AuditSettings:
     remove_held: bool = False
     expand: bool = True
     allow_nothing_comparable: bool = False
-    reach: str = "columns"  # columns, or local: pictures that the dataset holds are fingerprinted too
+    reach: str = "columns"  # columns; local: pictures that the dataset holds too; fetch: what its addresses lead to
+    keep_digests: bool = False  # with fetch: digests of every picture are kept, sealed, so that a new list costs less
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSettings:
+    """`[agreement]`: by what right `--reach fetch` fetches, and who answers for it. Without both nothing is fetched."""
+
+    legal_basis: str = ""  # the agreement, order or provision, in your own words; stands in run.toml and the summary
+    contact: str = ""  # an address at which you can be reached; sent with every request
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """`[budget]`: how much `--reach fetch` may ask, and how that is spread. 0 is no limit."""
+
+    urls: int = 0  # addresses
+    bytes: int = 0  # received, summed over workers; what is on its way then still comes
+    hours: float = 0.0  # of asking, summed over workers
+    random_share: float = 0.1  # of what is asked: drawn from every stratum, so that the whole can be estimated
+    seed: int = 1  # of that draw
+    rounds: int = 3  # after each, what was found decides what is asked next
+    host_groups: int = 8  # each is asked by one worker; more workers than this do not hurry a fetch
+    success_floor: float = 0.2  # a run or host with a smaller share of pictures among its answers is warned of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +100,7 @@ class SandboxSettings:
 class FetchSettings:
     """`[fetch]`: how links are fetched, and how politely. Only with `--reach fetch`."""
 
-    contact: str = ""  # required: an e-mail address or an https page where whoever is asked can reach you
+    contact: str = ""  # an e-mail address or an https page where hosts can reach you; empty: that of [agreement]
     user_agent: str = "vetset"  # the name under which hosts know us, and for which robots.txt is read
     connections: int = 64  # at once, to all hosts together
     connections_per_host: int = 2
@@ -103,6 +127,7 @@ class RunSettings:
     max_record_bytes: int = 64 * 1024 * 1024  # one line of CSV or JSON
     max_row_group_bytes: int = 4 * 1024 * 1024 * 1024
     max_footer_bytes: int = 256 * 1024 * 1024
+    part_seconds: int = 5  # what was fetched is committed so often; 0: at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +167,8 @@ class Settings:
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
+    agreement: AgreementSettings = field(default_factory=AgreementSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
 
 #: LAION's two releases of 2024 as policies (reference: "Releasing Re-LAION-5B"). The words are the user's own.
@@ -156,6 +183,28 @@ def read_settings(path: Path | None) -> Settings:
         return Settings()
     settings = settings_from(_toml(path))
     return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
+
+
+def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
+    """The budget with what `--budget` says above it: `5000` addresses, `20GB`, `12h`. Raises Stop for anything else."""
+    for text in words:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
+        number, unit = (float(match[1]), match[2].lower()) if match else (0.0, "?")
+        if unit == "h" and 0 < number <= _SPANS["budget.hours"][1]:
+            budget = replace(budget, hours=number)
+        elif unit in _BYTES_OF and number > 0:
+            budget = replace(budget, bytes=max(1, int(number * _BYTES_OF[unit])))
+        elif unit in {"", "urls"} and number.is_integer() and number > 0:
+            budget = replace(budget, urls=int(number))
+        else:
+            raise Stop(
+                f"--budget {text}: no number of addresses, bytes or hours",
+                hint="as in --budget 5000, --budget 20GB, --budget 12h",
+            )
+    return budget
+
+
+_BYTES_OF = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
 def read_policy(name_or_file: str) -> PolicySettings:
@@ -263,13 +312,16 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
     if kind == Mapping[str, str]:
         return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
-    return _score(value, where) if kind == float | None else _plain_value(kind, value, where)
+    return _score(value, where) if kind in (float | None, float) else _plain_value(kind, value, where)
 
 
 def _score(value: Any, where: str) -> float:
     limit = sys.float_info.max
     if not -limit <= _checked(value, (int, float), where) <= limit:  # NaN too: no row would ever lie above it
         raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
+    least, most = _SPANS.get(where, (-limit, limit))
+    if not least <= value <= most:
+        raise Stop(f"setting {where} should be from {least:g} to {most:g}", hint="see docs/reference/settings.md")
     return float(value)
 
 
@@ -312,9 +364,20 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "fetch.min_bytes_per_second": (0, None),
     "fetch.max_redirects": (0, 20),
     "fetch.ports": (1, 65_535),
+    "run.part_seconds": (0, None),
+    "budget.urls": (0, None),
+    "budget.bytes": (0, None),
+    "budget.seed": (0, None),
+    "budget.host_groups": (1, 999),
+}
+#: What other numbers may be. A month of asking is more than any run should need.
+_SPANS: Mapping[str, tuple[float, float]] = {
+    "budget.hours": (0.0, 10_000.0),
+    "budget.random_share": (0.0, 1.0),
+    "budget.success_floor": (0.0, 1.0),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "audit.reach": ("columns", "local"),
+    "audit.reach": ("columns", "local", "fetch"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),
 }

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vetset.config import AuditSettings, RunSettings, Settings
 from vetset.errors import Stop
 from vetset.hashlists.compiled import compile_list
-from vetset.pipeline.audit import Watcher
+from vetset.pipeline.watching import Watcher
 from vetset.records import Reach, ScreenOutcome
 from vetset.testing.picture_plants import PicturePlants, plant_pictures
 from vetset.testing.plants import Plants, plant

@@ -17,7 +17,7 @@ from vetset.cli.doctor import doctor
 from vetset.cli.keeping import close, keys, status, vault
 from vetset.cli.lists import lists
 from vetset.cli.streams import ReaderGone, forget_stdout, say
-from vetset.cli.survey import audit, clean, expand, fingerprint, match, retry, screen
+from vetset.cli.survey import audit, clean, expand, fetch, fingerprint, match, retry, screen
 from vetset.errors import ExitStatus, Stop
 
 
@@ -34,8 +34,8 @@ def vetset() -> None:
       vetset audit DATASET --lists L.vsl --out RUN --clean DIR
       vetset close RUN                             when the work on the run is done
 
-    Nothing is fetched and nothing is sent. No picture is opened but with --reach local, in a sandbox, and none is
-    ever shown or stored. What is found is sealed at once.
+    Nothing is sent, and nothing is fetched but with --reach fetch, under an agreement. No picture is opened but with
+    --reach local or fetch, in a sandbox, and none is ever shown or stored. What is found is sealed at once.
 
     \b
     Exit status: 0 done, 1 stopped with a message, 2 usage, 3 incomplete, 4 a hit (with --fail-on-hit),
@@ -44,7 +44,7 @@ def vetset() -> None:
 
 
 for command in (
-    demo, lists, audit, screen, fingerprint, match, expand, clean, retry, status, close, vault, keys, doctor,
+    demo, lists, audit, screen, fetch, fingerprint, match, expand, clean, retry, status, close, vault, keys, doctor,
 ):  # fmt: skip
     vetset.add_command(command)
 

@@ -8,11 +8,15 @@ written to ends the progress and nothing else.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from vetset.cli.asking import AskingCount, clock_face
+from vetset.errors import Stop
+from vetset.pipeline.watching import Pulse
 from vetset.records import TaskReport
 
 if TYPE_CHECKING:
@@ -85,18 +89,13 @@ class StageCount:
     def _counts(self, elapsed_seconds: float) -> list[str]:
         rows = f"{self.rows:,}" if self.rows_total is None else f"{self.rows:,}/{self.rows_total:,}"
         failed = [f"{self.failed:,} failed"] if self.failed else []
+        if self.name.startswith("fetch"):  # its tasks are a plan, groups of hosts, and the gathering
+            return [f"{self.name}: {self.shards:,}/{self.shards_total:,} tasks", *failed, f"{rows} addresses"]
         counts = [f"{self.name}: {self.shards:,}/{self.shards_total:,} shards", *failed, f"{rows} rows"]
         if self.name == "match":
             rate = f"{self.pictures_per_second(elapsed_seconds):,.0f} pictures/s"
             return [*counts, f"{self.pictures:,} pictures", rate]
         return [*counts, f"{self.rows_per_second(elapsed_seconds):,.0f} rows/s"]
-
-
-def clock_face(seconds: float) -> str:
-    """Hours, minutes and seconds as 1:02:03, without hours where there are none."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Progress:
@@ -112,6 +111,9 @@ class Progress:
         self._stage: StageCount | None = None
         self._live: Live | None = None
         self._told_seconds = 0.0
+        self._asking: AskingCount | None = None
+        self._over = threading.Event()
+        self._teller: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -119,15 +121,26 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._end_live()
 
     def stage(self, name: str, shards_total: int, rows_total: int | None) -> None:
         """A stage begins; one that was not finished ends without a line."""
         self._end_live()
+        self._end_asking()
         now = self._clock()
         self._stage, self._told_seconds = StageCount(name, shards_total, rows_total, now), now
         if not self._quiet and self._stream.isatty():
             self._begin_live()
+
+    def follow(self, look: Callable[[], Pulse]) -> None:
+        """The stage is a round of fetch: its line and its warnings come from `look`, between reports too."""
+        if self._stage is None or self._quiet:
+            return
+        self._asking = AskingCount.begun(self._stage.name, look, self._clock())
+        self._over.clear()
+        self._teller = threading.Thread(target=self._tell_now_and_then, daemon=True)
+        self._teller.start()
 
     def advance(self, report: TaskReport) -> None:
         """A shard of the stage has ended, well or not."""
@@ -135,22 +148,51 @@ class Progress:
             return
         self._stage.add(report)
         now = self._clock()
-        if self._live is None and now - self._told_seconds >= INTERVAL_SECONDS:
+        if self._live is None and self._asking is None and now - self._told_seconds >= INTERVAL_SECONDS:
             self._told_seconds = now
             self._tell(self._stage.line(now))
 
     def finish(self) -> None:
         """The stage is over."""
         self._end_live()
+        self._end_asking()
         if self._stage is not None:
             self._tell(self._stage.last_line(self._clock()))
         self._stage = None
 
+    # --- a round of fetch ------------------------------------------------------------------------------------------
+
+    def _tell_now_and_then(self) -> None:
+        """In a thread of its own, since no report comes while a group of hosts is asked."""
+        while not self._over.wait(INTERVAL_SECONDS):
+            self._tell_asking(live=self._live is not None)
+
+    def _tell_asking(self, *, live: bool) -> None:
+        if self._asking is None:
+            return
+        with contextlib.suppress(Stop):  # a damaged word of how far it is: the run itself will tell
+            line = self._asking.line(self._clock())
+            for text in (*([] if live else [line]), *self._asking.warnings()):
+                self._tell(text)
+
+    def _end_asking(self) -> None:
+        """Says how the round ended, and what was to worry about in it."""
+        if self._teller is not None:
+            self._over.set()
+            self._teller.join()
+            self._teller = None
+            self._tell_asking(live=False)
+            self._asking = None
+
     def _tell(self, line: str) -> None:
-        if not self._quiet:
-            with self._unless_it_breaks():
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
+        if self._quiet:
+            return
+        with self._unless_it_breaks():
+            if self._live is not None:
+                self._live.console.print(line, markup=False)
+                return
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     def _begin_live(self) -> None:
         from rich.console import Console
@@ -185,4 +227,6 @@ class Progress:
         from rich.text import Text
 
         line = self._stage.line(self._clock()) if self._stage is not None else ""
+        if self._asking is not None:
+            line = self._asking.line(self._clock())
         return Text(line, no_wrap=True, overflow="ellipsis")

@@ -18,7 +18,7 @@ import click
 from vetset.cli.places import config_folder
 from vetset.cli.progress import Progress
 from vetset.cli.streams import give, say
-from vetset.config import PolicySettings, Settings, read_policy, read_settings
+from vetset.config import PolicySettings, Settings, read_policy, read_settings, with_budgets
 from vetset.errors import ExitStatus, Stop
 
 if TYPE_CHECKING:
@@ -54,8 +54,18 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.j
 @click.option("--clean", "clean_folder", type=PATH, help="Write the cleaned dataset here; never in place.")
 @click.option(
     "--reach",
-    type=click.Choice(["columns", "local"]),
-    help="columns: only columns are read. local: pictures that the dataset holds are fingerprinted too. [columns]",
+    type=click.Choice(["columns", "local", "fetch"]),
+    help="columns: only columns are read. local: pictures that the dataset holds are fingerprinted too. fetch: what "
+    "the rows' addresses lead to, under an [agreement] in the settings. [columns]",
+)
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    help="What fetch may spend: addresses (5000), bytes (20GB) or hours of asking (12h); repeatable. [no limit]",
+)
+@click.option(
+    "--keep-digests", is_flag=True, default=None, help="With fetch: keep digests of every picture, sealed, in the run."
 )
 @click.option(
     "--sandbox",
@@ -79,11 +89,15 @@ def audit(dataset: str, list_files: tuple[Path, ...], run: Path, **options: Any)
     """Compare what DATASET's rows record with hash lists; seal the hits; with --clean, write it without them.
 
     DATASET is a folder, a file or a quoted glob of Parquet, CSV or JSON lines. Columns are found by name, in any
-    case and order: url, text, md5, sha1, sha256, hash, punsafe, nsfw. Nothing is fetched.
+    case and order: url, text, md5, sha1, sha256, hash, punsafe, nsfw. Nothing is fetched unless you say so.
 
     With --reach local it may also be webdataset tars, img2dataset's outputs, Parquet with picture bytes, or folders of
     pictures: each picture is decoded in memory, in a sandbox that pixels never leave, and its digests and PDQ are
     compared with the lists, exactly and nearly. No picture is shown, stored or sent. Without it none is opened.
+
+    With --reach fetch the addresses of rows that no list hit are asked, best chances first and some of all at random;
+    what they serve is fingerprinted in the same sandbox, in memory, and forgotten. It needs an [agreement] table in the
+    settings that names the legal basis and a contact, which goes with every request.
 
     \b
     Examples:
@@ -91,6 +105,7 @@ def audit(dataset: str, list_files: tuple[Path, ...], run: Path, **options: Any)
       vetset audit 'laion/*.parquet' --lists c3p.vsl --out run1 --recipient age1...
       vetset audit laion/ --lists c3p.vsl --out run1 --clean laion-cleaned --resume
       vetset audit shards/ --reach local --sandbox required --lists c3p.vsl --out run2 --clean shards-cleaned
+      vetset audit laion/ --reach fetch --settings agreed.toml --budget 100000 --lists c3p.vsl --out run3
 
     Hits and rows that share their URL or recorded digest are removed at once; nothing pending delays it.
     """
@@ -122,9 +137,13 @@ def _progress(options: dict[str, Any]) -> Progress:
 def _settings(options: dict[str, Any]) -> Settings:
     """The settings file, with what the command line says above it."""
     settings = read_settings(options["settings_file"])
-    audit_names = ("spread_limit", "remove_held", "allow_nothing_comparable", "expand", "reach")
+    audit_names = ("spread_limit", "remove_held", "allow_nothing_comparable", "expand", "reach", "keep_digests")
     changes = {name: options[name] for name in audit_names if options[name] is not None}
     settings = replace(settings, audit=replace(settings.audit, **changes))
+    if options["budgets"]:
+        if settings.audit.reach != "fetch":
+            raise Stop("--budget is what --reach fetch may spend", hint="leave it out, or say --reach fetch")
+        settings = replace(settings, budget=with_budgets(settings.budget, options["budgets"]))
     if options["sandbox"] is not None:
         settings = replace(settings, sandbox=replace(settings.sandbox, required=options["sandbox"] == "required"))
     if options["policy"] is not None:
@@ -181,11 +200,23 @@ def screen(run: Path, **options: Any) -> int:
     return _verb("screen", run, options)
 
 
+@click.command(short_help="Ask the web what the addresses of a run lead to.")
+@click.argument("run", type=PATH)
+@_carrying
+def fetch(run: Path, **options: Any) -> int:
+    """Finish screen and fetch of RUN, and stop before its findings are settled. Only for a run made with --reach fetch.
+
+    Addresses are asked in rounds, group of hosts by group of hosts; what they serve is fingerprinted and matched in the
+    same task, in memory. What was asked before, and answered, is not asked again.
+    """
+    return _verb("fetch", run, options)
+
+
 @click.command(short_help="Fingerprint and match the pictures of a run.")
 @click.argument("run", type=PATH)
 @_carrying
 def match(run: Path, **options: Any) -> int:
-    """Finish screen and match of RUN, and stop before expand. Only for a run made with --reach local.
+    """Finish screen and match of RUN, and stop before expand. Only for a run made with --reach local or fetch.
 
     Fingerprinting and matching are one task: a fingerprint lives only until it has been compared.
     """
@@ -196,7 +227,7 @@ def match(run: Path, **options: Any) -> int:
 @click.argument("run", type=PATH)
 @_carrying
 def fingerprint(run: Path, **options: Any) -> int:
-    """Finish screen, fingerprint and match of RUN, and stop before expand. Only for a run made with --reach local.
+    """Finish screen, fingerprint and match of RUN, and stop before expand; for a run with --reach local or fetch.
 
     Fingerprinting and matching are one task: a fingerprint is as good as a picture to some, and is never stored.
     """
@@ -232,7 +263,7 @@ def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
     return _ended(result, options)
 
 
-@click.command(short_help="Try failed shards again.")
+@click.command(short_help="Try failed shards, pictures and addresses again.")
 @click.argument("run", type=PATH)
 @click.option(
     "--only",
@@ -246,9 +277,13 @@ def clean(run: Path, clean_folder: Path | None, **options: Any) -> int:
 def retry(run: Path, only: tuple[str, ...], **options: Any) -> int:
     """Try the shards of RUN that failed again, as new attempts, and carry the audit to its end.
 
+    Outcomes that are trouble of the moment are tried again one by one: of pictures sandbox_death, sandbox_alarm and
+    internal_error; of addresses that were asked timeout, server_error and internal_error. All others stay as they are.
+
     \b
     Example:
       vetset retry run1 --only quarantined --only unreadable
+      vetset retry run3 --only timeout --only server_error
     """
     if not only:
         raise Stop("retry needs --only OUTCOME", hint="`vetset status RUN` shows what failed; --only failed takes all")

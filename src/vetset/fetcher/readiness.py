@@ -31,8 +31,8 @@ def user_agent_of(settings: FetchSettings) -> str:
     contact = settings.contact
     if not _PLAIN.fullmatch(contact) or not ("@" in contact or contact.startswith("https://")):
         raise Stop(
-            "[fetch] contact is missing: whoever is asked must be able to reach you",
-            hint='contact = "you@example.org" or the https address of a page about your audit',
+            "there is no contact that can stand in a request: whoever is asked must be able to reach you",
+            hint='contact = "you@example.org" in [agreement], or the https address of a page about your audit',
         )
     if not _TOKEN.fullmatch(settings.user_agent):
         raise Stop("[fetch] user_agent is no product name", hint="letters, - and _ only, as robots.txt would name it")

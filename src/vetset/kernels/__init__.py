@@ -20,6 +20,7 @@ from vetset.kernels.bearing import (
     keyed_hashes,
     meetings,
     name_of,
+    recorded_by,
     same_value,
 )
 from vetset.kernels.condition import above, on_hosts, one_of, with_words, word_pattern
@@ -64,6 +65,7 @@ from vetset.kernels.picture import (
 )
 from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
+from vetset.kernels.web import WebMarks, body_bytes, requests_of, same_web, web_hashes_of, web_marks, web_of
 
 __all__ = [
     "EMPTY_DIGESTS",
@@ -76,6 +78,7 @@ __all__ = [
     "PICTURE_DIGESTS",
     "VARIANTS",
     "Digests",
+    "WebMarks",
     "above",
     "addresses",
     "bearable_value",
@@ -83,6 +86,7 @@ __all__ = [
     "begins_as_image",
     "begins_as_picture",
     "blank_rows",
+    "body_bytes",
     "borne_by",
     "case_id_of",
     "contains_of",
@@ -118,11 +122,17 @@ __all__ = [
     "pdq_of",
     "positions_in",
     "raw_of",
+    "recorded_by",
     "recorded_digests",
+    "requests_of",
     "same_value",
+    "same_web",
     "sorted_keys",
     "tx_of",
     "url_values",
+    "web_hashes_of",
+    "web_marks",
+    "web_of",
     "whatwg_of",
     "with_words",
     "within_of",

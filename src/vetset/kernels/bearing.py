@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
 
@@ -108,6 +108,11 @@ def borne_by(address: Sealed[Address]) -> list[Borne]:
             known = {digests[signal] for digests in (row.digests, row.computed) if signal in digests}
             found.extend(Borne(column, Sealed(digest)) for digest in sorted(known - EMPTY_DIGESTS))
     return found
+
+
+def recorded_by(address: Sealed[Address]) -> Mapping[Signal, bytes]:
+    """The digests that a row records, to be held against a picture's bytes."""
+    return address.unseal().digests
 
 
 def bears(address: Sealed[Address], borne: Borne) -> bool:

@@ -82,7 +82,7 @@ def url_values(batch: SealedBatch, form: UrlForm) -> Sealed[Any]:
         return Sealed(pc.if_else(blank, None, urls) if pc.any(blank).as_py() else urls)
     if native.LIB is not None and len(urls):
         return Sealed(_quick_form(native.LIB, urls, form))
-    settled = pc.fill_null(pc.match_substring_regex(urls, _SETTLED), True)  # a null is as settled as can be
+    settled = pc.fill_null(pc.match_substring_regex(urls, SETTLED), True)  # a null is as settled as can be
     quick = urls if form is UrlForm.WHATWG else _without_scheme(_lower(urls))
     return Sealed(_with_others(quick, urls, pc.invert(settled), form))
 
@@ -102,7 +102,7 @@ _LABEL = "[a-z0-9]+(?:-[a-z0-9]+)*"
 _LAST_LABEL = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _START = r"A-Za-z0-9_~!$&()*+,;=:@\-"
 _SEGMENT = f"/(?:[{_START}][{_START}.%]*)?"
-_SETTLED = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:{_SEGMENT})+(?:\?[{_START}.%/?]+)?\z"
+SETTLED = rf"^https?://(?:{_LABEL}\.)*{_LAST_LABEL}(?:{_SEGMENT})+(?:\?[{_START}.%/?]+)?\z"
 
 
 # What native/url.c says of an address, and what it makes of one.

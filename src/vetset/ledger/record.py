@@ -90,10 +90,11 @@ class Ledger:
 
         `kept` answers the files of a cleaned folder by the shard's id; without it, those are not looked at.
         """
-        failed = {step: set(self.failures(step)) for step in self._steps()}
+        failed = {step: set(self.failures(step)) for step in self.steps()}
         return list(problems_of(self.root, self.run_digest, failed, cleaned, kept))
 
-    def _steps(self) -> list[str]:
+    def steps(self) -> list[str]:
+        """The steps of which any manifest is there."""
         folder = self.root / "manifests"
         return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from vetset import __version__, kernels
 from vetset.pipeline.audit import Audit
+from vetset.pipeline.gathering import CANDIDATES, UNASKED, fetch_outcomes
 from vetset.pipeline.pictures import merged
 from vetset.pipeline.room import held_rows
 from vetset.records import (
@@ -33,10 +36,12 @@ from vetset.sandbox.level import SandboxLevel
 from vetset.summary import (
     Compared,
     FailedShard,
+    FetchFigures,
     Figures,
     ListFigures,
     NoisyEntry,
     PictureFigures,
+    StratumFigures,
     Uniques,
     Unusable,
 )
@@ -58,6 +63,7 @@ class About:
     recipients: int
     key_on_this_machine: bool
     libraries: Mapping[str, str] = field(default_factory=dict)
+    legal_basis: str = ""
 
 
 @dataclass(slots=True, repr=False)
@@ -153,7 +159,7 @@ class Account:
             finished=about.finished,
             duration_seconds=about.duration_seconds,
             workers=about.workers,
-            complete=not audit.failed and not audit.troubles(),
+            complete=audit.is_complete(),
             reach=settings.reach.value,
             rows=self.outcomes.rows(),
             shards_total=len(audit.shards),
@@ -167,6 +173,7 @@ class Account:
             outcomes={outcome: self.outcomes[outcome] for outcome in ScreenOutcome},
             base={outcome: base[outcome] for outcome in ScreenOutcome},
             pictures=self._pictures(about),
+            fetch=self._fetch(about),
             cleaned=self._cleaned(),
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},
             hits_by_signal=dict(direct.by_signal),
@@ -210,9 +217,9 @@ class Account:
                 else:
                     blank[line["column"]] += line["blank"]
                     malformed[line["column"]] += line["malformed"]
-            for line in self.audit.picture_lines(shard):
-                if line["what"] == "compared":
-                    values[line["name"], line["list"], line["signal"]] += line["pictures"]
+        for line in self.audit.picture_lines():
+            if line["what"] == "compared":
+                values[line["name"], line["list"], line["signal"]] += line["pictures"]
         compared = (Compared(name, of, Signal(signal), count) for (name, of, signal), count in sorted(values.items()))
         unusable = (Unusable(name, blank[name], malformed[name]) for name in sorted(blank))
         return tuple(compared), tuple(unusable)
@@ -222,10 +229,9 @@ class Account:
         if not self.audit.looks_into_pictures:
             return None
         counts: dict[str, Counter[str]] = {what: Counter() for what in ("outcome", "match", "resize_mode", "oddity")}
-        for shard in self.shards:
-            for line in self.audit.picture_lines(shard):
-                if line["what"] in counts:
-                    counts[line["what"]][line["name"]] += line["pictures"]
+        for line in self.audit.picture_lines():
+            if line["what"] in counts:
+                counts[line["what"]][line["name"]] += line["pictures"]
         settings = self.audit.settings.match
         return PictureFigures(
             held=sum(counts["outcome"].values()),
@@ -240,7 +246,42 @@ class Account:
             libraries=about.libraries,
         )
 
+    def _fetch(self, about: About) -> FetchFigures | None:
+        """What was asked of the web, where anything was."""
+        audit = self.audit
+        if not audit.fetches:
+            return None
+        lines = audit.picture_lines()
+        rows = total(audit.vault.tally("match", shard) for shard in self.shards)
+        span = audit.asking.span()
+        return FetchFigures(
+            candidates=rows[CANDIDATES],
+            unasked=rows[UNASKED],
+            outcomes=fetch_outcomes(lines),
+            rounds=audit.asking.asked(),
+            failed_groups=len(audit.failed_hosts),
+            unanswered=sum(line["pictures"] for line in lines if line["what"] == "unasked"),
+            strata=tuple(_strata(lines)),
+            seed=audit.settings.fetch.plan.seed,
+            random_share=audit.settings.fetch.plan.random_share,
+            legal_basis=about.legal_basis,
+            first_at=_moment(span.get("first_at")),
+            last_at=_moment(span.get("last_at")),
+        )
+
     def _sandbox_level(self) -> str:
         """The lowest level that any shard's pictures were decoded at."""
-        levels = {SandboxLevel(manifest.materials["sandbox"]) for manifest in self.audit.ledger.manifests("match")}
+        manifests = [item for step in self.audit.picture_steps() for item in self.audit.ledger.manifests(step)]
+        levels = {SandboxLevel(item.materials["sandbox"]) for item in manifests if "sandbox" in item.materials}
         return min(levels, key=lambda level: level.rank).value if levels else ""
+
+
+def _strata(lines: list[dict[str, Any]]) -> Iterator[StratumFigures]:
+    counts = {(line["name"], line["list"], line["what"]): line["pictures"] for line in lines if line["list"]}
+    for (name, how, what), asked in counts.items():
+        if what == "stratum asked":
+            yield StratumFigures(name, how, asked, counts.get((name, how, "stratum fetched"), 0))
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -10,23 +10,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vetset.config import Rule
 from vetset.errors import ShardError, Stop, Trouble
-from vetset.ledger import Failure, Ledger, Sink
+from vetset.ledger import Ledger, Sink
+from vetset.pipeline.cleaning import INCOMPLETE, incomplete_text
+from vetset.pipeline.failing import explained, failed_report, first_of
 from vetset.pipeline.pictures import TROUBLES
+from vetset.pipeline.planning import GATHERED, named
 from vetset.pipeline.room import ShardSettings
+from vetset.pipeline.rounds import Rounds
 from vetset.pipeline.settling import borne_line
 from vetset.pipeline.shard import standing
+from vetset.pipeline.watching import Pulse, Watcher
 from vetset.ports import HashList, Runner, RunTask
 from vetset.records import (
     DIGEST_COLUMNS,
+    FETCH_TROUBLES,
     URL_ALGORITHM,
     Column,
     Hit,
@@ -40,14 +46,6 @@ from vetset.stages import match
 from vetset.stages.expand import Closure, ShardBearers
 from vetset.stages.screen import rule_columns
 from vetset.vault import RunKeys, Vault
-
-
-class Watcher(Protocol):
-    """Who shows how far a run is; sees counts only."""
-
-    def stage(self, name: str, shards_total: int, rows_total: int | None) -> None: ...
-    def advance(self, report: TaskReport) -> None: ...
-    def finish(self) -> None: ...
 
 
 @dataclass(slots=True, repr=False)
@@ -66,7 +64,8 @@ class Audit:
     allow_nothing_comparable: bool = False
     cleaned: Sink | None = None
     failed: dict[str, TaskReport] = field(default_factory=dict)
-    again: frozenset[str] = frozenset()  # outcomes of fingerprint whose shards are matched anew
+    failed_hosts: dict[tuple[str, str], TaskReport] = field(default_factory=dict)  # by round's step and group
+    again: frozenset[str] = frozenset()  # outcomes of fetch and fingerprint that are tried anew
     rounds: int = 0
     values_held: int = 0
 
@@ -80,7 +79,7 @@ class Audit:
         """Stops where nothing in the shards could ever be compared, or the policy never applied."""
         if not self._alive():
             raise Stop(
-                f"no shard could be read: {_first(self.failed)}",
+                f"no shard could be read: {first_of(self.failed)}",
                 hint="mend the file or the settings' [columns], or name another dataset; the run was not begun",
             )
         self._must_meet(self.columns_found())
@@ -89,7 +88,9 @@ class Audit:
         """Screens every shard, and stops where no value of any of them was compared with a list."""
         self._carry("screen", self._tasks("screen"))
         if not self._alive():
-            raise Stop(f"no shard could be screened: {_first(self.failed)}", hint="mend it and run again with --resume")
+            raise Stop(
+                f"no shard could be screened: {first_of(self.failed)}", hint="mend it and run again with --resume"
+            )
         if not self.looks_into_pictures:
             self._must_have_compared()
 
@@ -97,14 +98,43 @@ class Audit:
     def looks_into_pictures(self) -> bool:
         return self.settings.reach is not Reach.COLUMNS
 
+    @property
+    def fetches(self) -> bool:
+        return self.settings.reach is Reach.FETCH
+
+    def fetch(self) -> None:
+        """Asks the rows' addresses in rounds, where the run reaches that far, and gathers what came back."""
+        if self.fetches:
+            self.asking.ask()
+
+    @property
+    def asking(self) -> Rounds:
+        """The rounds of fetch."""
+        return Rounds(
+            self.ledger,
+            self.vault,
+            self.settings.fetch.plan.rounds,
+            self._carry,
+            self.failed_hosts,
+            self.again,
+            explained,
+            self.settings.fetch.floor,
+        )
+
     def match(self) -> None:
         """Fingerprints and matches the pictures of every shard, where the run reaches that far."""
         if not self.looks_into_pictures:
             return
-        self._carry("match", self._tasks("match"))
+        self._carry("match", self._tasks("match", basis=self._gathered_basis()))
         if not self._alive():
-            raise Stop(f"no shard could be matched: {_first(self.failed)}", hint="mend it and run again with --resume")
+            raise Stop(
+                f"no shard could be matched: {first_of(self.failed)}", hint="mend it and run again with --resume"
+            )
         self._must_have_compared()
+
+    def _gathered_basis(self) -> str:
+        done = self.ledger.done("fetch", GATHERED) if self.fetches else None
+        return done.digest if done else ""
 
     def _must_have_compared(self) -> None:
         if not self.allow_nothing_comparable and not any(self._compared()):
@@ -153,6 +183,8 @@ class Audit:
         """The step on which a run's outcomes rest that went as far as expand. Raises Stop where it did not."""
         for step in ("index", "screen", *(("match",) if self.looks_into_pictures else ())):
             self._leave_undone(step)
+        if self.fetches:
+            self._recall_failed_hosts()
         found = self.looks_into_pictures or (
             self.settings.expand and any(True for shard in self._alive() for _ in self.vault.hits("screen", shard))
         )
@@ -173,6 +205,12 @@ class Audit:
                     hint="finish the audit first: the same `vetset audit` with --resume",
                 )
             self.failed[shard.id] = failed_report(step, shard, failure)
+
+    def _recall_failed_hosts(self) -> None:
+        for step in self.ledger.failed_steps():
+            if step.startswith("fetch"):
+                for name, failure in self.ledger.failures(step).items():
+                    self.failed_hosts[step, name] = failed_report(step, named(name), failure)
 
     def _recall_rounds(self) -> None:
         lines = list(self.vault.lines("expand", "decided"))
@@ -228,12 +266,26 @@ class Audit:
         failure = self.ledger.failures(stage).get(shard.id)
         if failure:
             return failure.attempt + 1
-        done = self.ledger.done(stage, shard.id) if stage == "match" and self.again else None
+        done = self.ledger.done(stage, shard.id) if stage == "match" and self.again and not self.fetches else None
         return done.attempt + 1 if done and self.again.intersection(done.tally) else 1
 
-    def _carry(self, step: str, tasks: Sequence[Task]) -> None:
-        """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root."""
-        self.watcher.stage(step, len(tasks), self._rows_expected(step))
+    def _carry(
+        self,
+        step: str,
+        tasks: Sequence[Task],
+        *,
+        rows: int | None = -1,
+        besides: Sequence[str] = (),
+        look: Callable[[], Pulse] | None = None,
+    ) -> None:
+        """Runs the tasks that are not done yet and notes the failed ones; ends with the step's root.
+
+        `rows` is what the step goes over, by default every row; `besides` names tasks of the step done before; `look`
+        tells how far it is.
+        """
+        self.watcher.stage(step, len(tasks), self._rows_expected(step) if rows == -1 else rows)
+        if look is not None and tasks:
+            self.watcher.follow(look)
         pending = []
         for task in tasks:
             manifest = standing(self.ledger, self.vault, task, self.cleaned)
@@ -244,14 +296,23 @@ class Audit:
         for report in self.runner.run(self.run_task, pending):
             self._take(report)
         self.watcher.finish()
-        self.ledger.write_root(step, [task.shard.id for task in tasks if task.shard.id not in self.failed])
+        done = [task.shard.id for task in tasks if not self._has_failed(task)]
+        self.ledger.write_root(step, [*besides, *done])
+
+    def _has_failed(self, task: Task) -> bool:
+        if task.stage == "fetch":
+            return (task.step, task.shard.id) in self.failed_hosts
+        return task.shard.id in self.failed
 
     def _take(self, report: TaskReport) -> None:
         task = report.task
         if report.stop is not None:
             raise Stop(report.stop, hint=report.hint)
         if report.trouble is not None:
-            self.failed[task.shard.id] = report
+            if task.stage == "fetch":
+                self.failed_hosts[task.step, task.shard.id] = report
+            else:
+                self.failed[task.shard.id] = report
             self.ledger.record_failure(
                 task.step, task.shard.id, task.attempt, report.trouble, report.place, report.detail
             )
@@ -293,6 +354,11 @@ class Audit:
         meets = any(signal in signals and column in found for column, signal in DIGEST_COLUMNS.items())
         meets = meets or (Column.URL in found and bool(signals & set(URL_ALGORITHM)))
         meets = meets or (self.looks_into_pictures and not signals <= set(URL_ALGORITHM))
+        if self.fetches and Column.URL not in found:
+            raise Stop(
+                "nothing can be fetched: no shard has a column of addresses",
+                hint="map it in [columns], or audit by columns; the run was not begun",
+            )
         if not meets and not self.allow_nothing_comparable:
             raise Stop(
                 "nothing can be compared: no column of the dataset meets a signal of any list "
@@ -304,18 +370,27 @@ class Audit:
     def _compared(self) -> Iterator[int]:
         for shard in self._alive():
             yield from (count or 0 for count in self.results("screen", shard).column("compared").to_pylist())
-            if self.looks_into_pictures:
-                yield from (line["pictures"] for line in self.picture_lines(shard) if line["what"] == "compared")
+        yield from (line["pictures"] for line in self.picture_lines() if line["what"] == "compared")
 
-    def picture_lines(self, shard: Shard) -> list[dict[str, Any]]:
-        """What came of a shard's pictures, line by line (`pictures.table_of`)."""
-        lines: list[dict[str, Any]] = self.results("match", shard).to_pylist() if self.looks_into_pictures else []
-        return lines
+    def picture_lines(self) -> list[dict[str, Any]]:
+        """What came of the pictures, line by line (`pictures.table_of`): of each shard, or of all that was fetched."""
+        if not self.looks_into_pictures:
+            return []
+        tables = [("fetch", named(GATHERED))] if self.fetches else [("match", shard) for shard in self._alive()]
+        return [line for step, shard in tables for line in self.results(step, shard).to_pylist()]
 
-    def troubles(self) -> int:
-        """Pictures that came to grief here, for which a run is not complete."""
-        lines = (line for shard in self._alive() for line in self.picture_lines(shard))
-        return sum(line["pictures"] for line in lines if line["what"] == "outcome" and line["name"] in TROUBLES)
+    def picture_steps(self) -> list[str]:
+        """The steps in which pictures were looked into."""
+        return self.asking.steps() if self.fetches else ["match"]
+
+    def troubles(self, names: Collection[str]) -> int:
+        """Pictures, or addresses where the names are those, that came to grief here: the run is not complete."""
+        what = "fetch" if names is FETCH_TROUBLES else "outcome"
+        return sum(line["pictures"] for line in self.picture_lines() if line["what"] == what and line["name"] in names)
+
+    def is_complete(self) -> bool:
+        """Whether every shard, every group of hosts and every picture ended in a fact about the data."""
+        return not (self.failed or self.failed_hosts or self.troubles(TROUBLES) or self.troubles(FETCH_TROUBLES))
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
@@ -325,33 +400,3 @@ def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
             f"the policy cannot be applied: no shard has the column {missing[0]}",
             hint="map it in [columns], or drop that rule; the run was not begun",
         )
-
-
-def _first(failed: dict[str, TaskReport]) -> str:
-    report = next(iter(failed.values()))
-    return f"{report.task.shard.path}: {explained(report)}"
-
-
-def failed_report(step: str, shard: Shard, failure: Failure) -> TaskReport:
-    """The report of a recorded failure, as the runner gave it then; rounds of expand are steps like `expand-2`."""
-    stage, _, number = step.partition("-")
-    task = Task(stage, shard, int(number or 0), failure.attempt)
-    return TaskReport(task, trouble=failure.trouble, place=failure.place, detail=failure.detail)
-
-
-def explained(report: TaskReport) -> str:
-    """A shard's trouble for a person."""
-    words = (report.trouble or Trouble.INTERNAL.value).replace("_", " ")
-    return f"{words} ({report.detail})" if report.detail else words
-
-
-#: The mark in a cleaned dataset that is not whole.
-INCOMPLETE = "INCOMPLETE"
-
-
-def incomplete_text(run_digest: str) -> bytes:
-    """What the mark says: whose it is too, since another run's dataset is not to be gone on with."""
-    return f"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
-Finish the run with `vetset audit ... --resume`; this file then goes away by itself.
-run {run_digest}
-""".encode("ascii")

@@ -31,6 +31,18 @@ from vetset.records import Shard, Task
 from vetset.stages import clean, screen
 from vetset.vault import Vault
 
+#: The mark in a cleaned dataset that is not whole.
+INCOMPLETE = "INCOMPLETE"
+
+
+def incomplete_text(run_digest: str) -> bytes:
+    """What the mark says: whose it is too, since another run's dataset is not to be gone on with."""
+    return f"""This cleaned dataset is not whole: some shards are not in it yet. Do not use it or hand it on.
+Finish the run with `vetset audit ... --resume`; this file then goes away by itself.
+run {run_digest}
+""".encode("ascii")
+
+
 #: The name under which a manifest of `clean` names the shard's file in the cleaned dataset.
 CLEANED = "cleaned"
 

@@ -9,6 +9,7 @@ Rules: a step's last word is its manifest; whatever it needs of an earlier step 
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,29 @@ import pyarrow.parquet as pq
 from vetset.config import Rule
 from vetset.errors import ShardError, Trouble
 from vetset.ledger import Ledger, Manifest, Product, Sink
-from vetset.ports import Dataset, Decoder, FingerprintKind, HashList
+from vetset.ports import Dataset, Decoder, Fetcher, FingerprintKind, HashList
 from vetset.records import Hit, Reach, Shard, Tally, Task
-from vetset.stages import match
+from vetset.stages import fetch, match
 from vetset.vault import RunKeys, Vault
 
 I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRunSettings:
+    """What a step of fetch needs: how addresses are chosen, and how the asking is carried.
+
+    `bytes` and `seconds` of asking, summed over workers, end it; 0 is no limit. A part of what came back is committed
+    after `part_seconds`. `floor` is the share of answers with a picture below which a warning is due.
+    """
+
+    plan: fetch.FetchSettings = field(default_factory=fetch.FetchSettings)
+    bytes: int = 0
+    seconds: float = 0.0
+    groups: int = 8  # of hosts: each is one worker's, so at most so many workers ask at once
+    part_seconds: float = 5.0
+    keep_digests: bool = False
+    floor: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class ShardSettings:
     expand: bool = True
     reach: Reach = Reach.COLUMNS
     match: match.MatchSettings = field(default_factory=match.MatchSettings)
+    fetch: FetchRunSettings = field(default_factory=FetchRunSettings)
 
     @property
     def joins(self) -> bool:
@@ -60,6 +79,10 @@ class Room:
     cleaned: Sink | None = None
     decoder: Callable[[], Decoder] | None = None  # starts the sandbox when first asked; only where it may be needed
     kinds: Sequence[FingerprintKind] = ()
+    shards: Sequence[Shard] = ()  # of the dataset, in order; for steps that go over all of them
+    fetcher: Callable[[], Fetcher] | None = None  # opened when first asked, as the sandbox is
+    digests: Vault | None = None  # where the digests of all pictures are kept, sealed; only where that was asked for
+    clock: Callable[[], float] = time.monotonic  # seconds, for nothing that a result rests on
 
 
 @dataclass(slots=True)

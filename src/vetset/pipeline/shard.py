@@ -8,21 +8,29 @@ the books are balanced before the manifest is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
+from vetset import kernels
 from vetset.errors import ShardError, Trouble
 from vetset.ledger import Ledger, Manifest, Sink
 from vetset.pipeline import pictures
 from vetset.pipeline.cleaning import clean_shard, cleaned_stands
+from vetset.pipeline.fetching import fetch_hosts
+from vetset.pipeline.gathering import gather, settle_fetched
+from vetset.pipeline.planning import GATHERED, PLAN, marks_name, plan_round
 from vetset.pipeline.room import Made, Room, balance, needed, put_table
 from vetset.pipeline.settling import compared_name, joins_name, settle_shard
 from vetset.pipeline.source import digest_of_files, note_standing, standing_of
-from vetset.records import Column, Hit, Shard, Tally, Task, TaskReport, merged
-from vetset.stages import expand, index, screen
+from vetset.records import Column, Hit, Reach, RowBatch, Shard, Tally, Task, TaskReport, merged
+from vetset.stages import expand, fetch, index, screen
 from vetset.vault import Vault
+
+Codes = npt.NDArray[np.uint8]
 
 
 def do(room: Room, task: Task) -> TaskReport:
@@ -63,10 +71,21 @@ def standing(ledger: Ledger, vault: Vault, task: Task, cleaned: Sink | None = No
 
 def _previous(ledger: Ledger, task: Task) -> str:
     """The digest that a task's manifest chains to: that of the shard's step before, or of run.toml."""
+    if task.stage == "fetch":
+        return _previous_of_fetch(ledger, task)
     before = {"index": "", "screen": "index", "match": "screen", "expand": "screen", "clean": task.basis}[task.stage]
     if task.stage == "expand" and ledger.done("match", task.shard.id) is not None:
         before = "match"
     return needed(ledger, before, task.shard).digest if before else ledger.run_digest
+
+
+def _previous_of_fetch(ledger: Ledger, task: Task) -> str:
+    """A group of hosts, and the plan, chain to the last round that they took part in."""
+    for number in range(task.round - 1, 0, -1):
+        manifest = ledger.done(f"fetch-{number}", task.shard.id)
+        if manifest is not None:
+            return manifest.digest
+    return ledger.run_digest
 
 
 # --- index ---------------------------------------------------------------------------------------------------------
@@ -98,36 +117,51 @@ def _screen(room: Room, task: Task) -> Made:
     columns = frozenset(room.dataset.facts(shard).columns)
     spreading = columns & frozenset(expand.SPREADING) if room.settings.expand else frozenset()
     books, parts = _Books(), screen.Screened(np.empty(0, np.uint8))
-    if room.settings.joins:
-        with room.ledger.sink.product(joins_name(shard)) as joins:
+    with contextlib.ExitStack() as products:
+        writers: list[Callable[[RowBatch, Codes], object]] = []
+        if room.settings.joins:
+            joins = products.enter_context(room.ledger.sink.product(joins_name(shard)))
             joins.write(expand.join_header(spreading))
-            hits = _screened(room, shard, spreading, books, parts, joins.write)
-            digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
-    else:
-        hits = _screened(room, shard, spreading, books, parts, None)
-        digest = room.vault.seal_hits("screen", shard, hits, books.tally, books.base)
+            key = room.keys.join_key
+            writers.append(lambda batch, base: joins.write(expand.join_rows(batch, base, spreading, key)))
+        if room.settings.reach is Reach.FETCH:
+            marks = products.enter_context(room.ledger.sink.product(marks_name(shard)))
+            writers.append(lambda batch, base: marks.write(_marks(room, batch, base)))
+        digest = room.vault.seal_hits(
+            "screen", shard, _screened(room, shard, books, parts, writers), books.tally, books.base
+        )
     room.ledger.note("screen", shard.id, {"vault": digest})
     note_standing(room, shard, source, standing)
-    products = put_table(room, task, screen.table_of(parts))
-    return Made(books.tally.rows(), merged(books.base), {"source": source}, products)
+    products_made = put_table(room, task, screen.table_of(parts))
+    return Made(books.tally.rows(), merged(books.base), {"source": source}, products_made)
+
+
+def _marks(room: Room, batch: RowBatch, base: Codes) -> bytes:
+    """What fetch needs to know of a batch's rows: the same for hits and for others."""
+    marks = kernels.web_marks(batch.values, room.keys.join_key)
+    records = np.zeros(batch.rows, fetch.WEB_RECORD)
+    for name in ("raw", "asked", "host", "digest", "score"):
+        records[name] = getattr(marks, name)
+    records["open"] = (marks.asked != 0) & (base != screen.POLICY)
+    return records.tobytes()
 
 
 def _screened(
     room: Room,
     shard: Shard,
-    spreading: frozenset[Column],
     books: _Books,
     parts: screen.Screened,
-    write: Callable[[bytes], int] | None,
+    writers: Sequence[Callable[[RowBatch, Codes], object]],
 ) -> Iterator[Hit]:
-    """Hits as they are found; adds to the books and the counts on the way, and writes the joins."""
+    """Hits as they are found; adds to the books and the counts on the way, and writes what lies beside the results."""
     settings = screen.ScreenSettings(room.settings.rules)
     columns = screen.columns_needed(room.lists, settings) | frozenset(expand.SPREADING)  # a hit's address needs these
+    columns |= {Column.PUNSAFE} if room.settings.reach is Reach.FETCH else frozenset()
     for batch in room.dataset.batches(shard, columns):
         result = screen.screen(batch, room.lists, settings, shard_id=shard.id)
         balance(result.tally, batch.rows)
-        if write is not None:
-            write(expand.join_rows(batch, result.onward.base, spreading, room.keys.join_key))
+        for write in writers:
+            write(batch, result.onward.base)
         books.tally.update(result.tally)
         books.base.update(screen.base_tally(result.onward))
         parts.compared.update(result.onward.compared)
@@ -141,6 +175,8 @@ def _screened(
 
 def _match(room: Room, task: Task) -> Made:
     """Fingerprints and matches the shard's pictures; notes beside the joins which rows were compared."""
+    if room.settings.reach is Reach.FETCH:
+        return settle_fetched(room, task)
     shard = task.shard
     if room.decoder is None:
         raise ShardError(Trouble.INTERNAL, "no sandbox to decode in")
@@ -155,9 +191,19 @@ def _match(room: Room, task: Task) -> Made:
     return Made(screened.rows, pictures.shown(found), materials, products)
 
 
+# --- fetch ---------------------------------------------------------------------------------------------------------
+
+
+def _fetch(room: Room, task: Task) -> Made:
+    """A round is planned, then asked by each group of hosts; after the last one, what came of it is gathered."""
+    work = {PLAN: plan_round, GATHERED: gather}.get(task.shard.id, fetch_hosts)
+    return work(room, task)
+
+
 STEPS: Mapping[str, Callable[[Room, Task], Made]] = {
     "index": _index,
     "screen": _screen,
+    "fetch": _fetch,
     "match": _match,
     "expand": settle_shard,
     "clean": clean_shard,

@@ -15,7 +15,7 @@ from vetset.records.picture import (
     View,
     ViewPrint,
 )
-from vetset.records.request import FETCH_TROUBLES, Answer, FetchOutcome, Request
+from vetset.records.request import FETCH_TROUBLES, Answer, Asking, FetchOutcome, Request
 from vetset.records.row import Reach, RowBatch, Shard, ShardFacts
 from vetset.records.task import StageResult, Task, TaskReport
 from vetset.records.value import (
@@ -37,6 +37,7 @@ __all__ = [
     "WIDTH_BYTES",
     "Address",
     "Answer",
+    "Asking",
     "Borne",
     "CleanOutcome",
     "Column",

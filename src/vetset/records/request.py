@@ -36,6 +36,15 @@ class FetchOutcome(StrEnum):
 FETCH_TROUBLES = frozenset({FetchOutcome.TIMEOUT, FetchOutcome.SERVER_ERROR, FetchOutcome.INTERNAL_ERROR})
 
 
+class Asking(StrEnum):
+    """What becomes of a row that bears a usable address and meets no policy, when fetch is planned; the first."""
+
+    ASKED = "asked"  # its address is asked
+    NEEDLESS = "needless"  # its columns were hit, or it shares a value with a hit
+    SHARED = "shared"  # it records the digest of a picture that was fetched elsewhere, and found unchanged
+    UNASKED = "unasked"  # the budget or the rounds did not reach it
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Request:
     """One address to fetch. `number` is the asker's own and comes back with the answer."""

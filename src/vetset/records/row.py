@@ -53,3 +53,4 @@ class Reach(StrEnum):
 
     COLUMNS = "columns"
     LOCAL = "local"  # bytes that the user already holds
+    FETCH = "fetch"  # what the rows' addresses lead to, fetched into memory; only under an agreement

@@ -32,6 +32,7 @@ class Task:
     round: int = 0
     attempt: int = 1
     basis: str = ""  # digest of what the step rests on beside the shard; another basis is another result
+    again: tuple[str, ...] = ()  # outcomes of an earlier attempt that are tried again; the rest of it stays
 
     @property
     def step(self) -> str:

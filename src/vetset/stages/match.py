@@ -120,7 +120,7 @@ def match(
     result.hits = list(_hits(fingerprints, exact, near, shard_id))
     tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
     result.not_compared = count - tally.rows()
-    result.too_plain = sum(_is_plain(answer, settings.quality_floor) for answer in fingerprints.decoded)
+    result.too_plain = sum(too_plain(answer, settings.quality_floor) for answer in fingerprints.decoded)
     return StageResult(result, tally)
 
 
@@ -231,6 +231,21 @@ def _nearest_of_kind(kind: FingerprintKind, keys: U8, prints: Sequence[tuple[Vie
     return least
 
 
+def comparisons(
+    lists: Sequence[HashList], kinds: Sequence[FingerprintKind], *, bodies: int, near: int, by_kind: Sequence[int]
+) -> Counter[Comparison]:
+    """What `match` counts as compared for so many bodies, of which `near` by PDQ and some by each optional kind."""
+    counts: Counter[Comparison] = Counter()
+    for hash_list in lists:
+        for number, table in enumerate(hash_list.tables):
+            what = _comparison(hash_list, table.signal)
+            counts[what] += bodies if table.signal in kernels.PICTURE_DIGESTS else 0
+            counts[what] += near if number in hash_list.near_tables else 0
+            of_kind = (count for kind, count in zip(kinds, by_kind, strict=True) if kind.signal is table.signal)
+            counts[what] += sum(of_kind)
+    return +counts
+
+
 # --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +271,7 @@ def _tally(
             outcome = MatchOutcome.HIT
         elif place in near:
             outcome = MatchOutcome.NEAR_HIT
-        elif _is_plain(answer, quality_floor):
+        elif too_plain(answer, quality_floor):
             outcome = MatchOutcome.TOO_PLAIN
         elif compared[place]:
             outcome = MatchOutcome.CLEAR
@@ -266,8 +281,14 @@ def _tally(
     return tally
 
 
-def _is_plain(answer: Decoded, quality_floor: int) -> bool:
+def too_plain(answer: Decoded, quality_floor: int) -> bool:
+    """Whether a picture was decoded and shows too little to be compared by PDQ."""
     return _was_decoded(answer) and all(view.quality < quality_floor for view in answer.views)
+
+
+def meets_by_distance(answer: Decoded, quality_floor: int) -> bool:
+    """Whether some view of a picture is compared by PDQ, where a list holds any."""
+    return any(view.quality >= quality_floor for view in answer.views)
 
 
 def _was_decoded(answer: Decoded) -> bool:

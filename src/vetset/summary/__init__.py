@@ -1,7 +1,8 @@
 """The summary of a run: `summary.json` and `summary.html`, from exact figures that are never published themselves.
 
-In it: which counts may be shown (`suppression`), the document (`publication`), its sentences (`wording`), its page
-(`page`). Not in it: adding up the figures (`pipeline`), and writing files (the ledger's sink).
+In it: which counts may be shown (`suppression`), the document (`publication`), its sentences (`wording`, and
+`asking` for what was fetched), its page (`page`). Not in it: adding up the figures (`pipeline`), and writing files (the
+ledger's sink).
 Rules: pure functions; everything after `publish` sees only what is published; nothing of a row or of a list entry is
 here; a sentence that denies or claims a match names the lists, their versions, and what was assessed.
 """
@@ -9,10 +10,12 @@ here; a sentence that denies or claims a match names the lists, their versions, 
 from vetset.summary.figures import (
     Compared,
     FailedShard,
+    FetchFigures,
     Figures,
     ListFigures,
     NoisyEntry,
     PictureFigures,
+    StratumFigures,
     Uniques,
     Unusable,
 )
@@ -23,10 +26,12 @@ __all__ = [
     "SCHEMA",
     "Compared",
     "FailedShard",
+    "FetchFigures",
     "Figures",
     "ListFigures",
     "NoisyEntry",
     "PictureFigures",
+    "StratumFigures",
     "Uniques",
     "Unusable",
     "publish",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vetset.records import CleanOutcome, Column, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
+from vetset.records import CleanOutcome, Column, FetchOutcome, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,47 @@ class PictureFigures:
     libraries: Mapping[str, str] = field(default_factory=dict)  # that decoded and fingerprinted, by version
 
 
+@dataclass(frozen=True, slots=True)
+class StratumFigures:
+    """Addresses of one stratum that were chosen alike (`drawn` at random or `ranked`): asked, and fetched."""
+
+    stratum: str
+    chosen: str
+    asked: int
+    fetched: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchFigures:
+    """What was asked of the web and what came back: facts about the web, none about matches.
+
+    `candidates` are the rows with a usable address that meet no policy, hits among them; `unasked` are those that the
+    budget, the rounds or a failed group of hosts left out. `outcomes` add up to the addresses asked. Times are ISO 8601
+    in UTC, empty where nothing was answered.
+    """
+
+    candidates: int
+    unasked: int
+    outcomes: Mapping[FetchOutcome, int]
+    rounds: int
+    failed_groups: int = 0
+    unanswered: int = 0  # addresses that were planned and not asked: the budget ended, or their group failed
+    strata: tuple[StratumFigures, ...] = ()
+    seed: int = 0
+    random_share: float = 0.0
+    legal_basis: str = ""
+    first_at: str = ""
+    last_at: str = ""
+
+    @property
+    def asked(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def fetched(self) -> int:
+        return self.outcomes.get(FetchOutcome.FETCHED, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Figures:
     """Everything that the summary of a run may draw on. `rows` counts the rows of the shards that are done.
@@ -126,6 +167,7 @@ class Figures:
     outcomes: Mapping[ScreenOutcome, int]
     base: Mapping[ScreenOutcome, int]
     pictures: PictureFigures | None = None
+    fetch: FetchFigures | None = None
     cleaned: Mapping[CleanOutcome, int] | None = None
     hits_by_list: Mapping[str, int] = field(default_factory=dict)
     hits_by_signal: Mapping[tuple[Signal, UrlForm | None], int] = field(default_factory=dict)
@@ -158,6 +200,18 @@ def check_books(figures: Figures) -> None:
         raise ValueError("the books do not balance: a row came to an outcome that only columns give")
     if figures.pictures is not None:
         _check_pictures(figures.pictures)
+    if figures.fetch is not None:
+        _check_fetch(figures.fetch, figures)
+
+
+def _check_fetch(fetched: FetchFigures, figures: Figures) -> None:
+    if not 0 <= fetched.unasked <= fetched.candidates <= figures.rows:
+        raise ValueError("the books do not balance: more rows were left out than could be asked about")
+    asked = fetched.asked if not figures.failed else 0  # of addresses whose shard failed since, no row is counted
+    if min(fetched.outcomes.values(), default=0) < 0 or asked > fetched.candidates - fetched.unasked:
+        raise ValueError("the books do not balance: more addresses were asked than rows bear")
+    if figures.pictures is not None and figures.pictures.held != fetched.fetched:
+        raise ValueError("the books do not balance: bodies and pictures differ")
 
 
 def _check_pictures(pictures: PictureFigures) -> None:

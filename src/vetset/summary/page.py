@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from vetset.summary import wording
+from vetset.summary import asking, wording
 
 MAX_NAMES_SHOWN = 50
 
@@ -26,6 +26,7 @@ def to_html(published: Mapping[str, Any]) -> bytes:
         when=wording.when(published),
         matrix=_matrix(published["compared"]),
         picture_outcomes=tuple(wording.PICTURE_OUTCOMES.items()),
+        fetch_outcomes=tuple(asking.FETCH_OUTCOMES.items()),
         names_shown=MAX_NAMES_SHOWN,
     )
     return page.encode("utf-8")

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vetset.datasets.printable import printable
-from vetset.records import CleanOutcome, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
+from vetset.records import CleanOutcome, FetchOutcome, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
 from vetset.summary import wording
-from vetset.summary.figures import Figures, ListFigures, PictureFigures, check_books
+from vetset.summary.figures import FetchFigures, Figures, ListFigures, PictureFigures, check_books
 from vetset.summary.suppression import FLOOR, Cell, Hidden, Secrets, Shown, ShownUniques, suppress
 
 SCHEMA = "vetset/summary/1"
@@ -47,6 +47,7 @@ def publish(figures: Figures) -> dict[str, Any]:
         "unusable": _unusable(figures),
         "outcomes": _outcomes(figures, shown),
         "pictures": _pictures(figures.pictures),
+        "fetch": _fetch(figures.fetch),
         "hits": _hits(figures, shown),
         "expansion": {"values_held": _cell(shown.values_held), "rounds": _cell(shown.rounds)},
         "removal": _removal(figures, shown),
@@ -100,6 +101,8 @@ def _rooms(figures: Figures) -> tuple[int | None, int]:
     """How many rows could be hits, and near hits, at most. By columns alone every row assessed could be a hit."""
     if figures.pictures is None:
         return None, 0
+    if figures.fetch is not None:
+        return _rooms_of_fetched(figures, figures.fetch)
     compared: dict[tuple[str, bool], int] = {}
     for item in figures.compared:
         near = item.signal in NEAR_SIGNALS
@@ -112,6 +115,14 @@ def _rooms(figures: Figures) -> tuple[int | None, int]:
 def _not_assessable(figures: Figures) -> int:
     """Rows that could be compared with nothing, found ones among them: a fact, whatever was found."""
     return figures.base.get(ScreenOutcome.NOT_ASSESSABLE, 0)
+
+
+def _rooms_of_fetched(figures: Figures, fetched: FetchFigures) -> tuple[int, int]:
+    """A picture may stand in many rows; but none was found by an address that was not asked, or gave nothing."""
+    nothing = fetched.asked - fetched.fetched
+    near = any(item.signal in NEAR_SIGNALS and item.values for item in figures.compared)
+    exact, by_distance = (most - fetched.unasked - nothing for most in (figures.rows, fetched.candidates))
+    return max(exact, 0), max(by_distance, 0) if near else 0
 
 
 def _held_by_policy(figures: Figures) -> int:
@@ -262,6 +273,27 @@ def _pictures(pictures: PictureFigures | None) -> dict[str, Any] | None:
     }
 
 
+def _fetch(fetched: FetchFigures | None) -> dict[str, Any] | None:
+    if fetched is None:
+        return None
+    return {
+        "candidates": fetched.candidates,
+        "unasked": fetched.unasked,
+        "asked": fetched.asked,
+        "outcomes": {outcome.value: fetched.outcomes.get(outcome, 0) for outcome in FetchOutcome},
+        "unanswered": fetched.unanswered,
+        "failed_groups": fetched.failed_groups,
+        "rounds": fetched.rounds,
+        "seed": fetched.seed,
+        "random_share": fetched.random_share,
+        "strata": [
+            {"stratum": item.stratum, "chosen": item.chosen, "asked": item.asked, "fetched": item.fetched}
+            for item in fetched.strata
+        ],
+        "legal_basis": _name(fetched.legal_basis),
+    }
+
+
 def _hits(figures: Figures, shown: Shown) -> dict[str, Any]:
     lists = zip(_lists(figures), shown.by_list, strict=True)
     signals = zip(_signals(figures), shown.by_signal, strict=True)
@@ -312,4 +344,10 @@ def _timing(figures: Figures) -> dict[str, Any]:
         "duration_seconds": round(seconds, 3),
         "rows_per_second": round(figures.rows / seconds) if seconds > 0 else None,
         "workers": figures.workers,
+        **({} if figures.fetch is None else _span(figures.fetch)),
     }
+
+
+def _span(fetched: FetchFigures) -> dict[str, str]:
+    """When the first and the last answer came."""
+    return {"fetched_from": _name(fetched.first_at), "fetched_to": _name(fetched.last_at)}

@@ -7,7 +7,8 @@ Rules: a count of 1 to 4 never stands in a cell (threats 1.3 L5, 5.4); 0 does; w
 only in ways that leave every small count at least two possible values to somebody who has the whole summary, knows
 these rules, and does the arithmetic. `tests/test_summary_suppression.py` plays that somebody.
 What it cannot do: two summaries of overlapping data can be subtracted, and whoever holds a dataset before and after
-cleaning can count what is missing (threats 4.1).
+cleaning can count what is missing (threats 4.1). Whoever holds a dataset whose every address was asked but those of
+hits can count its different addresses, and compare that with how many were asked.
 """
 
 from __future__ import annotations

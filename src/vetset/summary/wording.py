@@ -1,7 +1,7 @@
 """The sentences of a summary, made from what is published, so that nobody can drop a denominator.
 
 In it: what was assessed, what matched, what was not assessed, what a figure is a limit of (threats 5.2, 5.4).
-Not in it: exact counts (this module sees published cells only) and dates, which stand with the timings.
+Not in it: exact counts (this module sees published cells only), dates, what was fetched (`asking`).
 Rules: an alarm comes first, then that a run is incomplete; a match is always unverified; lists are named with their
 versions; no word here calls a dataset, a row or a picture good or bad. `tests/test_summary_wording.py` holds the words
 never said.
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vetset.summary import asking
+
 Published = Mapping[str, Any]
 
 
@@ -21,6 +23,7 @@ def sentences(published: Published) -> list[str]:
         *_alarm(published),
         *_incomplete(published),
         *_assessed(published),
+        *asking.asked(published),
         *_pictured(published),
         *_matched(published),
         *_further(published),
@@ -34,7 +37,8 @@ def when(published: Published) -> str:
     """The sentence that dates the figures; it belongs to the timings, since two equal runs differ in it."""
     timing = published["timing"]
     started, finished = (timing[name].replace("T", " ").replace("+00:00", " UTC") for name in ("started", "finished"))
-    return f"The audit ran from {started} to {finished}; every figure is as of the list versions named."
+    ran = f"The audit ran from {started} to {finished}; every figure is as of the list versions named."
+    return ran + (asking.when(published) if published["fetch"] else "")
 
 
 # --- counts in words --------------------------------------------------------------------------------------------------
@@ -82,14 +86,21 @@ def _incomplete(published: Published) -> Iterator[str]:
             f"This run is incomplete: {failed:,} of {shards['total']:,} {of} could not be done, "
             "and the figures below do not cover them."
         )
-    elif not published["complete"] and (troubled := _troubled(published["pictures"])):
-        them = "it" if troubled == 1 else "them"
+    elif not published["complete"] and (troubles := dict(_troubles(published))):
+        them = "it" if sum(troubles.values()) == 1 else "them"
         yield (
-            f"This run is incomplete: {_of(troubled, 'picture')} could not be done, and the figures below do not cover "
+            f"This run is incomplete: {' and '.join(troubles)} could not be done, and the figures below do not cover "
             f"{them}."
         )
     elif not published["complete"]:
         yield "This run is incomplete: the figures below do not cover the whole dataset."
+
+
+def _troubles(published: Published) -> Iterator[tuple[str, int]]:
+    if lost := _troubled(published["pictures"]):
+        yield _of(lost, "picture"), lost
+    if lost := asking.troubled(published["fetch"]):
+        yield asking.addresses(lost), lost
 
 
 def _troubled(pictures: Published | None) -> int:
@@ -100,9 +111,9 @@ def _troubled(pictures: Published | None) -> int:
 
 def _assessed(published: Published) -> Iterator[str]:
     rows, policy = published["rows"], published["outcomes"]["policy"]
-    by, nothing = "what the columns record", "no value in them"
-    if published["pictures"] is not None:
-        by, nothing = f"{by} or by their picture", f"{nothing} and no picture"
+    pictures = published["pictures"] is not None
+    by = "what the columns record" + (" or by their picture" if pictures else "")
+    nothing = "no value in them" + (" and no picture" if pictures else "")
     read = f"Of {_of(rows['total'], 'row')} in {_of(published['shards']['done'], 'shard')} read, "
     yield f"{read}{rows['assessed']:,} {_was(rows['assessed'])} assessed by {by}."
     if rows["not_assessable"]:
@@ -159,7 +170,8 @@ def _pictured(published: Published) -> Iterator[str]:
         return
     outcomes = pictures["outcomes"]
     changed, done = outcomes["changed_content"], outcomes["fingerprinted"] + outcomes["changed_content"]
-    yield f"Of {_of(pictures['held'], 'picture')} held in the dataset, {done:,} {_was(done)} decoded and fingerprinted."
+    where = "held in the dataset" if published["fetch"] is None else "fetched"
+    yield f"Of {_of(pictures['held'], 'picture')} {where}, {done:,} {_was(done)} decoded and fingerprinted."
     if changed:
         yield (
             f"{_of(changed, 'picture')} among them {_was(changed)} compared though the bytes are not those that the "
@@ -243,7 +255,8 @@ def _near(published: Published, near_lists: Sequence[Mapping[str, Any]]) -> Iter
     near = published["outcomes"]["near_hit"]
     if near == 0:
         return
-    within = f"hold a picture {_within(published, near_lists)} a fingerprint in {_named(near_lists, 'or')}"
+    holds = "hold" if published["fetch"] is None else "have an address that served"
+    within = f"{holds} a picture {_within(published, near_lists)} a fingerprint in {_named(near_lists, 'or')}"
     if near == "withheld":
         yield f"Near matches (unverified): the number of rows that {within} is withheld."
     else:
@@ -345,6 +358,9 @@ def _limits(published: Published) -> Iterator[str]:
 
 
 def _limits_of_pictures(published: Published) -> Iterator[str]:
+    if published["fetch"] is not None:
+        yield from asking.limits(published)
+        return
     yield (
         "Nothing was fetched and nothing was sent. The pictures that the dataset holds were opened in memory, in a "
         "sandbox; none was shown or stored."
@@ -379,10 +395,8 @@ def _resized(modes: Mapping[str, int]) -> Iterator[str]:
 
 def _suppressed(published: Published) -> Iterator[str]:
     if any(not isinstance(cell, int) for cell in _cells(published)):
-        yield (
-            "Counts from 1 to 4 are shown as 'fewer than 5', and counts from which they could be worked out are "
-            "withheld."
-        )
+        shown = "Counts from 1 to 4 are shown as 'fewer than 5'"
+        yield f"{shown}, and counts from which they could be worked out are withheld."
 
 
 def _cells(published: Published) -> Iterator[Any]:

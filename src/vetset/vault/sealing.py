@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from vetset.errors import ShardError, Stop, Trouble
@@ -24,6 +25,7 @@ from vetset.vault.ladder import PAD_OVERHEAD_BYTES, padded, unpadded
 from vetset.vault.spelling import address_from, hit_from, json_line, line_of, read, spelled
 
 PART_BYTES = 32 * 1024 * 1024
+_SHARD_ID = "shard_id"
 Answer = TypeVar("Answer")
 #: What reading a damaged line raises.
 _FLAWS = (KeyError, TypeError, ValueError, AttributeError)
@@ -44,6 +46,7 @@ class Vault:
         identities: Sequence[str] = (),
         *,
         part_bytes: int = PART_BYTES,
+        folder: str = "vault",
     ) -> None:
         self.custodians = tuple(custodians)
         self._sink = sink
@@ -51,6 +54,7 @@ class Vault:
         self._recipients = (*self.custodians, *keys.recipients)
         self._identities = tuple(dict.fromkeys((*keys.identities, *identities)))
         self._part_bytes = part_bytes
+        self._folder = folder
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
@@ -88,7 +92,7 @@ class Vault:
             try:
                 hit = hit_from(tree, shard.id)
             except _FLAWS:
-                raise _damaged(_file_name(step, shard.id, 1)) from None
+                raise _damaged(self._file_name(step, shard.id, 1)) from None
             yield hit
 
     def rows(self, step: str, shard: Shard, outcome: ScreenOutcome | None = None) -> Iterator[int]:
@@ -97,7 +101,7 @@ class Vault:
             try:
                 row, found = int(tree["row"]), tree["outcome"]
             except _FLAWS:
-                raise _damaged(_file_name(step, shard.id, 1)) from None
+                raise _damaged(self._file_name(step, shard.id, 1)) from None
             if outcome is None or found == outcome.value:
                 yield row
 
@@ -127,6 +131,30 @@ class Vault:
         head, _ = self._main(step, shard_id)
         return self._checked(lambda: {name: int(count) for name, count in head[which].items()}, step, shard_id)
 
+    # --- observations ----------------------------------------------------------------------------------------------
+
+    def seal_observed(
+        self, step: str, name: str, lines: Iterable[Mapping[str, object]], found: Iterable[tuple[Shard, Hit]]
+    ) -> str:
+        """Seals lines of plain values, then findings, each with its shard; answers the file's SHA-256."""
+        findings = (
+            {**line_of(hit, step, shard, self._case_key), _SHARD_ID: hit.shard_id}  # the path alone names no shard
+            for shard, hit in found
+        )
+        return self._seal(step, name, chain(lines, findings), {})
+
+    def observed(self, step: str, name: str) -> tuple[list[dict[str, Any]], list[Hit]]:
+        """What was sealed so: the lines, and the findings. Raises as `lines` does."""
+        lines: list[dict[str, Any]] = []
+        found: list[Hit] = []
+        for tree in self._trees(step, name):
+            if _SHARD_ID in tree:
+                shard_id = str(tree.pop(_SHARD_ID))
+                found.append(self._checked(partial(hit_from, tree, shard_id), step, name))
+            else:
+                lines.append(tree)
+        return lines, found
+
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def _seal(self, step: str, name: str, lines: Iterable[Mapping[str, object]], live: Mapping[str, Any]) -> str:
@@ -143,12 +171,12 @@ class Vault:
         if body and len(head) + len(body) + PAD_OVERHEAD_BYTES > self._part_bytes:
             body = self._cut(step, name, parts, body)
             head = json_line({"step": step, "name": name, "parts": parts, **counts})
-        digest = self._put(_file_name(step, name, 1), bytearray(head) + body)
+        digest = self._put(self._file_name(step, name, 1), bytearray(head) + body)
         self._forget_parts(step, name, len(parts) + 2)
         return digest
 
     def _cut(self, step: str, name: str, parts: list[str], body: bytearray) -> bytearray:
-        parts.append(self._put(_file_name(step, name, len(parts) + 2), body))
+        parts.append(self._put(self._file_name(step, name, len(parts) + 2), body))
         return bytearray()
 
     def _put(self, file_name: str, body: bytearray) -> str:
@@ -156,8 +184,8 @@ class Vault:
 
     def _forget_parts(self, step: str, name: str, number: int) -> None:
         """Takes away parts of an earlier, longer sealing, which nothing names any more."""
-        while (self._sink.root / _file_name(step, name, number)).exists():
-            self._sink.remove(_file_name(step, name, number))
+        while (self._sink.root / self._file_name(step, name, number)).exists():
+            self._sink.remove(self._file_name(step, name, number))
             number += 1
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -166,14 +194,14 @@ class Vault:
         """The lines, or those that may be what is looked for, by a look at their bytes; the rest is not parsed."""
         head, last = self._main(step, name, may_be)
         for number, digest in enumerate(head["parts"], start=2):
-            file_name = _file_name(step, name, number)
+            file_name = self._file_name(step, name, number)
             yield from self._parsed(unpadded(self._opened(file_name, digest)), file_name, may_be)
         yield from last
 
     def _main(
         self, step: str, name: str, may_be: _MayBe | None = None
     ) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
-        file_name = _file_name(step, name, 1)
+        file_name = self._file_name(step, name, 1)
         lines = unpadded(self._opened(file_name))
         head = next(self._parsed(lines, file_name), {})
         trees = self._parsed(lines, file_name, may_be)
@@ -214,15 +242,14 @@ class Vault:
         except (ValueError, RecursionError):
             raise _damaged(file_name) from None
 
+    def _file_name(self, step: str, name: str, number: int) -> str:
+        return f"{self._folder}/{step}/{name}.age" if number == 1 else f"{self._folder}/{step}/{name}.{number}.age"
+
     def _checked(self, make: Callable[[], Answer], step: str, name: str) -> Answer:
         try:
             return make()
         except _FLAWS:
-            raise _damaged(_file_name(step, name, 1)) from None
-
-
-def _file_name(step: str, name: str, number: int) -> str:
-    return f"vault/{step}/{name}.age" if number == 1 else f"vault/{step}/{name}.{number}.age"
+            raise _damaged(self._file_name(step, name, 1)) from None
 
 
 def _damaged(file_name: str) -> ShardError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,11 +19,14 @@ from vetset.errors import ShardError, SinkError, Stop
 from vetset.ledger import FOLDER, Disk, Failure, Ledger, discard_run, open_run
 from vetset.ledger.verification import Kept
 from vetset.pipeline.account import About, Account
-from vetset.pipeline.audit import Audit, Watcher, explained, failed_report
+from vetset.pipeline.audit import Audit
 from vetset.pipeline.cleaning import kept_files
+from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
+from vetset.pipeline.planning import named
 from vetset.pipeline.room import held_rows
-from vetset.records import Reach, ScreenOutcome
+from vetset.pipeline.watching import Watcher
+from vetset.records import FETCH_TROUBLES, Reach, ScreenOutcome
 from vetset.vault import Vault, close_run, open_keys, read_identities
 from vetset.wiring.doctor import versions
 from vetset.wiring.known import known_run, shard_from
@@ -69,8 +72,8 @@ def go_on(
                 f"{request.run} is closed, or kept its key in memory only (--strict): its audit cannot go on",
                 hint="`vetset clean` and `vetset vault open` still take --identity; else audit anew into another --out",
             )
-        work.again = frozenset(only) & TROUBLES
-        if only and not _leave_failed(work, only) and not _to_match_again(work):
+        work.again = frozenset(only) & (TROUBLES | FETCH_TROUBLES)
+        if only and not _leave_failed(work, only) and not _to_do_again(work):
             return _left_alone(run)
         work.index()
         with _refusing(run):
@@ -80,6 +83,11 @@ def go_on(
             return _partly(run, "screened")
         if until == "match" and not work.looks_into_pictures:
             raise Stop("this run reaches columns only: it looks into no picture", hint="audit anew with --reach local")
+        if until == "fetch" and not work.fetches:
+            raise Stop("this run fetches nothing", hint="audit anew with --reach fetch, under an agreement")
+        work.fetch()
+        if until == "fetch":
+            return _partly(run, "fetched")
         work.match()
         if until == "match":
             return _partly(run, "matched")
@@ -141,18 +149,24 @@ def _leave_failed(work: Audit, only: Sequence[str]) -> int:
         for shard_id, failure in work.ledger.failures(step).items():
             if failure.trouble in only or "failed" in only:
                 chosen += 1
-            else:
+            elif shard_id in by_id:
                 work.failed[shard_id] = failed_report(step, by_id[shard_id], failure)
+            else:
+                work.failed_hosts[step, shard_id] = failed_report(step, named(shard_id), failure)
     return chosen
 
 
-def _to_match_again(work: Audit) -> bool:
-    """Whether pictures of any shard ended in an outcome that is to be tried again."""
-    manifests = work.ledger.manifests("match") if work.again else ()
+def _to_do_again(work: Audit) -> bool:
+    """Whether addresses or pictures anywhere ended in an outcome that is to be tried again."""
+    steps = work.picture_steps() if work.again else ()
+    manifests = [manifest for step in steps for manifest in work.ledger.manifests(step)]
+    if work.fetches:
+        return any(work.again.intersection(manifest.materials.get("troubles", "").split(",")) for manifest in manifests)
     return any(work.again.intersection(manifest.tally) for manifest in manifests)
 
 
-#: The steps that every shard goes through; rounds of expand come between, and match only where a run reaches pictures.
+#: The steps that every shard goes through; rounds of fetch and expand come between, and match only where a run reaches
+#: pictures.
 STEPS = ("index", "screen", "match", "expand", "clean")
 
 
@@ -163,13 +177,19 @@ def _left_alone(run: Opened) -> Result:
     except (OSError, ValueError):  # the run did not come so far, or the file was damaged since
         line = "{}"
     words = f"nothing to try again: no shard of {run.request.run} failed so"
-    return Result(not run.audit.failed, 0, (words,), line)
+    return Result(not run.audit.failed and not run.audit.failed_hosts, 0, (words,), line)
 
 
 def _partly(run: Opened, done: str) -> Result:
     failed = [f"{report.task.shard.path}: {explained(report)}" for report in run.audit.failed.values()]
-    lines = (*run.notes, f"{done}; go on with `vetset audit ... --resume` or the next verb", *failed)
-    return Result(not run.audit.failed, 0, lines)
+    lines = (*run.notes, f"{done}; go on with `vetset audit ... --resume` or the next verb", *failed, *_hosts(run))
+    return Result(not run.audit.failed and not run.audit.failed_hosts, 0, lines)
+
+
+def _hosts(run: Opened) -> Iterator[str]:
+    """Groups of hosts that could not be done, by what befell them; a group has no name that says anything."""
+    for report in run.audit.failed_hosts.values():
+        yield f"a group of hosts: failed in {report.task.step}: {explained(report)}"
 
 
 def _concluded(run: Opened, basis: str, seconds: float) -> Result:
@@ -180,20 +200,26 @@ def _concluded(run: Opened, basis: str, seconds: float) -> Result:
     sink.put("summary.json", summary.to_json(published))
     sink.put("summary.html", summary.to_html(published))
     lines = (*run.notes, *published["sentences"], *_failures(run), *_whereabouts(run))
-    complete = not run.audit.failed and not run.audit.troubles()
+    complete = run.audit.is_complete()
     return Result(complete, account.hits, tuple(lines), json.dumps(published, sort_keys=True))
 
 
 def _failures(run: Opened) -> Iterator[str]:
     for report in run.audit.failed.values():
         yield f"{report.task.shard.path}: failed in {report.task.step}: {explained(report)}"
-    if run.audit.troubles():
-        yield (
-            f"{run.audit.troubles():,} pictures came to grief in the sandbox; "
-            f"vetset retry {run.request.run} {' '.join(f'--only {outcome}' for outcome in sorted(TROUBLES))}"
-        )
-    if run.audit.failed:
+    yield from _hosts(run)
+    for what, names in (("pictures came to grief in the sandbox", TROUBLES), (_NO_ANSWER, FETCH_TROUBLES)):
+        if count := run.audit.troubles(names):
+            yield f"{count:,} {what}; vetset retry {run.request.run} {_only(names)}"
+    if run.audit.failed or run.audit.failed_hosts:
         yield f"once the cause is gone: vetset retry {run.request.run} --only failed (a changed file is another run)"
+
+
+_NO_ANSWER = "addresses gave no answer that tells anything"
+
+
+def _only(outcomes: Iterable[str]) -> str:
+    return " ".join(f"--only {outcome}" for outcome in sorted(outcomes))
 
 
 def _whereabouts(run: Opened) -> Iterator[str]:
@@ -225,6 +251,7 @@ def _about(run: Opened, seconds: float) -> About:
         recipients=len(run.audit.vault.custodians),
         key_on_this_machine=run.key_on_this_machine,
         libraries=versions() if run.audit.looks_into_pictures else {},
+        legal_basis=request.settings.agreement.legal_basis,
     )
 
 
@@ -246,6 +273,7 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
         "shards": shards,
         "reach": reach,
         "done": steps,
+        "asked": {step: asked for step in ledger.steps() if (asked := _groups_done(ledger, step))},
         "failed": {step: {name: item.trouble for name, item in items.items()} for step, items in failures.items()},
         "open": (run / "run.key").exists(),
         "problems": problems,
@@ -269,9 +297,15 @@ def _has_folders(ledger: Ledger) -> bool:
     return any(FOLDER in manifest.products for manifest in ledger.manifests("clean"))
 
 
+def _groups_done(ledger: Ledger, step: str) -> int:
+    """How many groups of hosts are through, where the step is a round of fetch."""
+    return len(list(ledger.manifests(step))) - 1 if step.startswith("fetch-") else 0
+
+
 def _status_lines(run: Path, state: Mapping[str, Any], failures: Mapping[str, Mapping[str, Failure]]) -> Iterator[str]:
     for step in state["done"]:
         yield f"{step:8} {state['done'][step]} of {state['shards']} shards"
+    yield from (f"{step:8} {count} groups of hosts" for step, count in state["asked"].items())
     for step, items in failures.items():
         for name, failure in items.items():
             yield f"failed in {step}: {name}: {failure.trouble} {failure.detail} (attempt {failure.attempt})"

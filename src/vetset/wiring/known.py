@@ -97,7 +97,10 @@ def _of_pictures(settings: Settings) -> dict[str, Any]:
     if settings.audit.reach == "columns":
         return {}
     tree = asdict(settings)
-    return {name: tree[name] for name in PICTURE_TABLES}
+    known = {name: tree[name] for name in PICTURE_TABLES}
+    if settings.audit.reach == "fetch":
+        known["budget"] = {name: value for name, value in tree["budget"].items() if name != "success_floor"}
+    return known
 
 
 def another_run(known: Mapping[str, Any], found: Found, lists: Sequence[ListFigures], settings: Settings) -> Stop:
@@ -136,5 +139,5 @@ def _settings_that_differ(known: Mapping[str, Any], settings: Settings) -> str:
     names = [name for name, value in asdict(settings.audit).items() if asdict(before.audit)[name] != value]
     names += ["[columns]"] if dict(before.columns) != dict(settings.columns) else []
     then, now = _of_pictures(before), _of_pictures(settings)
-    names += [f"[{name}]" for name in PICTURE_TABLES if then.get(name) != now.get(name)]
+    names += [f"[{name}]" for name in (*PICTURE_TABLES, "budget") if then.get(name) != now.get(name)]
     return ", ".join(names) or "the policy or its words"

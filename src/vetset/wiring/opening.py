@@ -8,7 +8,6 @@ inputs, settings, lists and code; nothing of a list or a key reaches the disk.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,14 +19,14 @@ from vetset.config import Rule, Settings, resolved_rules, settings_from
 from vetset.datasets.columns import known_overrides
 from vetset.datasets.location import Found, find_shards
 from vetset.errors import Stop
-from vetset.hashlists.compiled import CompiledList, map_list, near_memory_of, open_list
-from vetset.hashlists.seen import check_not_rolled_back, remember
+from vetset.hashlists.seen import remember
 from vetset.ledger import Disk, Ledger, Sink, create_run
-from vetset.pipeline.audit import INCOMPLETE, Audit, Watcher, incomplete_text
+from vetset.pipeline.audit import Audit
+from vetset.pipeline.cleaning import INCOMPLETE, incomplete_text
 from vetset.pipeline.room import ShardSettings
-from vetset.records import ListRef, Reach, Signal
+from vetset.pipeline.watching import Watcher
+from vetset.records import Reach
 from vetset.runners.local import forbid_dumps
-from vetset.stages.match import MatchSettings
 from vetset.summary import ListFigures
 from vetset.vault import (
     RunKeys,
@@ -36,11 +35,28 @@ from vetset.vault import (
     custodian,
     new_keys,
     open_keys,
-    read_identities,
 )
 from vetset.vault.custody import CUSTODIAN_KEY
+from vetset.wiring.agreed import fetch_settings, must_be_agreed, must_be_worth_fetching
 from vetset.wiring.known import SCHEMA, another_run, fingerprint_of, known_run
-from vetset.wiring.worker import Inherited, WorkerPlan, must_be_known, run_task, runner_of
+from vetset.wiring.listed import (
+    descriptor,
+    figures_known,
+    figures_of,
+    identities_of,
+    match_settings,
+    near_memories,
+    opened_lists,
+)
+from vetset.wiring.worker import (
+    Inherited,
+    OpenFetcher,
+    WorkerPlan,
+    fetcher_of,
+    must_be_known,
+    run_task,
+    runner_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +75,7 @@ class Request:
     bare: bool = False  # go on with a settled run without its lists
     config_folder: Path
     now: datetime
+    fetchers: OpenFetcher | None = None  # what opens the network; by default the client that is built in
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +101,20 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     must_be_known(request.settings.run)
     _luma_marks_only(request)
     reach = Reach(request.settings.audit.reach)
-    found = find_shards(request.dataset, reach)
+    must_be_agreed(request.settings)
+    found = find_shards(request.dataset, Reach.LOCAL if reach is Reach.LOCAL else Reach.COLUMNS)
     _apart(request, found)
-    identities = _identities(request)
-    with _opened_lists(request, identities) as (fds, lists), _near_memories(request, lists) as near_fds:
-        figures = tuple(map(_figures_of, lists)) or _figures_known(request.run)
+    identities = identities_of(request)
+    with opened_lists(request, identities) as (fds, lists), near_memories(request, lists) as near_fds:
+        figures = tuple(map(figures_of, lists)) or figures_known(request.run)
+        must_be_worth_fetching(request.settings, {signal for item in figures for signal in item.entries})
         fingerprint = fingerprint_of(found, figures, request.settings, rules)
         recipients = _recipients(request)
         notes = _word_of_own_key(request, recipients)
         for hash_list in lists:
             remember(request.config_folder, hash_list.ref)
         ledger, keys = _run(request, found, figures, fingerprint, recipients, identities, disk)
-        with ledger.lock(), _descriptor(keys.to_fd()) as keys_fd:
+        with ledger.lock(), descriptor(keys.to_fd()) as keys_fd:
             ledger.sink.sweep()
             cleaned = Sink(request.clean.absolute(), disk) if request.clean else None
             if cleaned is not None:
@@ -137,6 +156,8 @@ def _plan(
         keys_fd=Inherited(keys_fd),
         settings=_shard_settings(request.settings, rules),
         reading=request.settings,
+        shards=found.shards,
+        fetchers=(request.fetchers or fetcher_of) if request.settings.audit.reach == Reach.FETCH else None,
     )
 
 
@@ -148,16 +169,7 @@ def _shard_settings(settings: Settings, rules: tuple[Rule, ...]) -> ShardSetting
         expand=settings.audit.expand,
         reach=Reach(settings.audit.reach),
         match=match_settings(settings),
-    )
-
-
-def match_settings(settings: Settings) -> MatchSettings:
-    """What the stage match needs of the settings."""
-    return MatchSettings(
-        radius_bits=settings.match.radius_bits,
-        radius_by_list={name: table.radius_bits for name, table in settings.lists.items()},
-        quality_floor=settings.match.quality_floor,
-        variant=settings.fingerprint.variant,
+        fetch=fetch_settings(settings),
     )
 
 
@@ -208,98 +220,6 @@ def _must_be_free(folder: Path) -> None:
             f"--clean {folder} exists and is not an empty folder",
             hint="name a new folder, or --resume the run that wrote it",
         )
-
-
-# --- lists ------------------------------------------------------------------------------------------------------------
-
-
-def _identities(request: Request) -> list[str]:
-    """The identities named, and the custodian's own where there is one."""
-    own = request.config_folder / CUSTODIAN_KEY
-    named = [*request.identities, *([own] if own.is_file() else [])]
-    return read_identities(named)
-
-
-@contextlib.contextmanager
-def _opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple[list[int], list[CompiledList]]]:
-    if request.bare:
-        yield [], []
-        return
-    if not request.lists:
-        raise Stop("no list to compare with", hint="name compiled lists with --lists L.vsl; see `vetset lists compile`")
-    fds: list[int] = []
-    try:
-        fds.extend(open_list(path, identities, today=request.now.date()) for path in request.lists)
-        lists = [map_list(fd) for fd in fds]
-        _must_differ([hash_list.ref for hash_list in lists])
-        for hash_list in lists:
-            check_not_rolled_back(request.config_folder, hash_list.ref)
-        yield fds, lists
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-@contextlib.contextmanager
-def _near_memories(request: Request, lists: Sequence[CompiledList]) -> Iterator[list[int | None]]:
-    """For each list what finds its near keys, built once for all workers; nothing where no picture is looked into."""
-    if request.settings.audit.reach == Reach.COLUMNS:
-        yield [None] * len(lists)
-        return
-    settings = match_settings(request.settings)
-    unknown = sorted(set(request.settings.lists) - {hash_list.ref.name for hash_list in lists}) if lists else []
-    if unknown:
-        raise Stop(
-            f"[lists.{unknown[0]}] names no list of this run",
-            hint=f"lists by their own names: {', '.join(hash_list.ref.name for hash_list in lists)}",
-        )
-    memories: list[int | None] = []
-    try:
-        memories.extend(near_memory_of(item, settings.radius_of(item.ref.name)) for item in lists)
-        yield memories
-    finally:
-        for memory in memories:
-            if memory is not None:
-                os.close(memory)
-
-
-def _figures_of(hash_list: CompiledList) -> ListFigures:
-    """A list as the summary and run.toml name it."""
-    about = hash_list.about
-    return ListFigures(
-        name=about.name,
-        version=about.version,
-        digest=hash_list.digest,
-        created=about.created,
-        expires=about.expires,
-        source=about.source,
-        purpose=about.purpose,
-        entries=hash_list.counts,
-    )
-
-
-def _figures_known(run: Path) -> tuple[ListFigures, ...]:
-    """The lists that a run was made with, from its run.toml."""
-    _, known = known_run(run)
-    return tuple(
-        ListFigures(**{**item, "entries": {Signal(name): count for name, count in item["entries"].items()}})
-        for item in known["lists"]
-    )
-
-
-def _must_differ(refs: Sequence[ListRef]) -> None:
-    names = [ref.name for ref in refs]
-    double = sorted({name for name in names if names.count(name) > 1})
-    if double:
-        raise Stop(f"two lists are both named {double[0]!r}", hint="compile one of them under another --name")
-
-
-@contextlib.contextmanager
-def _descriptor(fd: int) -> Iterator[int]:
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------

@@ -23,16 +23,25 @@ from vetset.config import RunSettings, Settings
 from vetset.datasets.formats import ByFormat
 from vetset.datasets.printable import printable
 from vetset.errors import ShardError, SinkError, Stop
+from vetset.fetcher.web import WebFetcher
 from vetset.hashlists.compiled import map_list
 from vetset.ledger import Disk, Ledger, Sink
 from vetset.pipeline import room as work
 from vetset.pipeline.shard import do
-from vetset.ports import Decoder, FingerprintKind, Runner
-from vetset.records import Reach, Task, TaskReport
+from vetset.ports import Decoder, Fetcher, FingerprintKind, Runner
+from vetset.records import Reach, Shard, Task, TaskReport
 from vetset.runners.local import Local
 from vetset.runners.serial import Serial, place_of
 from vetset.sandbox.room import Sandbox
 from vetset.vault import RunKeys, Vault, read_identities
+from vetset.wiring.agreed import asking_settings
+
+OpenFetcher = Callable[[Settings], contextlib.AbstractContextManager[Fetcher]]
+
+
+def fetcher_of(settings: Settings) -> contextlib.AbstractContextManager[Fetcher]:
+    """The network as the settings ask for it: the one place that builds its adapter."""
+    return WebFetcher(asking_settings(settings))
 
 
 class Inherited:
@@ -63,6 +72,8 @@ class WorkerPlan:
     keys_fd: Inherited
     settings: work.ShardSettings
     reading: Settings
+    shards: tuple[Shard, ...] = ()
+    fetchers: OpenFetcher | None = None  # what opens the network; only where it is reached
 
 
 _OBJECTS_BETWEEN_SEARCHES = 50_000
@@ -71,8 +82,8 @@ _ROOM: list[work.Room] = []  # one a process: what a worker has in hand between 
 
 @contextlib.contextmanager
 def _standing_room(plan: WorkerPlan, disk: Disk) -> Iterator[None]:
-    with _Decoders(plan.reading) as decoders:
-        _ROOM.append(room_of(plan, disk, decoders))
+    with _Decoders(plan.reading) as decoders, _Network(plan) as network:
+        _ROOM.append(room_of(plan, disk, decoders, network))
         try:
             yield
         finally:
@@ -99,6 +110,28 @@ class _Decoders:
             self._sandbox.close()
 
 
+class _Network:
+    """The fetcher of a worker, opened when its first address is asked, and closed with it."""
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._plan = plan
+        self._standing = contextlib.ExitStack()
+        self._fetcher: Fetcher | None = None
+
+    def __call__(self) -> Fetcher:
+        if self._fetcher is None:
+            if self._plan.fetchers is None:
+                raise Stop("this run reaches no network", hint="audit anew with --reach fetch")
+            self._fetcher = self._standing.enter_context(self._plan.fetchers(self._plan.reading))
+        return self._fetcher
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._standing.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """Starts a worker: called once in each process before its first task."""
@@ -113,10 +146,12 @@ class Boot:
         return _standing_room(self.plan, self.disk)
 
 
-def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder]) -> work.Room:
+def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder], network: Callable[[], Fetcher]) -> work.Room:
     """Builds what a worker has from its plan."""
     ledger = Ledger(plan.run, disk)
     keys = RunKeys.from_fd(plan.keys_fd.fd)
+    identities = read_identities(plan.identities)
+    kept = Vault(ledger.sink, keys, plan.custodians, identities, folder="digests")
     return work.Room(
         root=plan.dataset_root,
         dataset=ByFormat(plan.dataset_root, plan.reading),
@@ -125,12 +160,15 @@ def room_of(plan: WorkerPlan, disk: Disk, decoders: Callable[[], Decoder]) -> wo
             for exact, near in zip(plan.list_fds, plan.near_fds, strict=True)
         ],
         ledger=ledger,
-        vault=Vault(ledger.sink, keys, plan.custodians, read_identities(plan.identities)),
+        vault=Vault(ledger.sink, keys, plan.custodians, identities),
         keys=keys,
         settings=plan.settings,
         cleaned=Sink(plan.cleaned, disk) if plan.cleaned else None,
         decoder=decoders,
         kinds=kinds_of(plan.reading) if plan.settings.reach is not Reach.COLUMNS else (),
+        shards=plan.shards,
+        fetcher=network,
+        digests=kept if plan.settings.fetch.keep_digests else None,
     )
 
 
