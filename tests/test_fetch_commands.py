@@ -247,5 +247,5 @@ def test_a_fetcher_that_breaks_its_contract_fails_its_group_and_is_tried_again(
     again = job.go_on(request, Silent(), lambda: 0.0, until="clean", only=("failed",))
     assert again.complete
     more = site.web.asked() - before
-    assert sum(more.values()) <= sum(before.values())  # what shared a batch with the breach was not committed
+    assert max(site.web.asked().values()) <= 2  # what shared a batch with the breach was not committed
     assert spoil != "no answer" or sum(more.values()) == 1
