@@ -1,6 +1,6 @@
 """Fetching beside img2dataset: the same pictures from the same server, by both in turn, in a network of its own.
 
-    python bench/fetching.py [--requests 20000] [--rounds 3]
+    python bench/fetching.py [--requests 22000] [--rounds 3]     `--rounds 0`: how memory grows with requests
 
 nginx (Debian: nginx-light) serves synthetic photos under 64 host names, keep-alive, from the page cache. Each
 contender runs in processes of its own, 64 at once, no rate limit on either side; CPU seconds are of all of them. Each
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -181,40 +182,51 @@ def spent(name: str, count: int, folder: Path) -> tuple[float, float, int]:
     return usage.ru_utime + usage.ru_stime, time.monotonic() - started, usage.ru_maxrss * 1024
 
 
+def grown(folder: Path, requests: int) -> None:
+    """Memory after a tenth of the requests and after all of them."""
+    for count in (requests // 10, requests):
+        _, seconds, memory = spent("vetset, md5", count, folder)
+        print(f"{count:,} requests: {memory / 1e6:,.0f} MB at most, {seconds:,.0f} s", flush=True)
+
+
 def inside(folder: Path, requests: int, rounds: int, only: list[str]) -> None:
     """Serves, and lets the contenders take turns; the table goes to stdout."""
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
     server = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")])
     time.sleep(1)
     names = [name for name in CONTENDERS if not only or any(part in name for part in only)]
-    best: dict[str, float] = {}
-    walls: dict[str, float] = {}
-    memory: dict[str, int] = {}
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in names}
     try:
-        for _ in range(rounds):
+        if not rounds:
+            grown(folder, requests)
+        for number in range(rounds):
             for name in names:
                 many = max(requests // CONTENDERS[name][2], FEW)
                 few = FEW if many > FEW else many // 4
                 small, large = spent(name, few, folder), spent(name, many, folder)
-                rate = (many - few) / (large[0] - small[0])
-                if rate > best.get(name, 0):
-                    best[name], walls[name], memory[name] = rate, (many - few) / (large[1] - small[1]), large[2]
-                print(f"{name}: {rate:,.0f}/CPU s, {(many - few) / (large[1] - small[1]):,.0f}/s", file=sys.stderr)
+                rate, wall = (many - few) / (large[0] - small[0]), (many - few) / (large[1] - small[1])
+                found[name].append((rate, wall, large[2]))
+                print(f"round {number + 1}, {name}: {rate:,.0f}/CPU s, {wall:,.0f}/s", file=sys.stderr, flush=True)
     finally:
         server.terminate()
         server.wait()
-    show(best, walls, memory)
+    if rounds:
+        show(found)
 
 
-def show(best: dict[str, float], walls: dict[str, float], memory: dict[str, int]) -> None:
+def show(found: dict[str, list[tuple[float, float, int]]]) -> None:
+    """Medians of the rounds; of a pair the median of its ratios, since what disturbs a round disturbs both."""
     print("| contender | pictures / CPU s | µs a picture | pictures / s of the clock | most memory of a process, MB |")
     print("|---|--:|--:|--:|--:|")
-    for name, rate in best.items():
-        print(f"| {name} | {rate:,.0f} | {1e6 / rate:,.0f} | {walls[name]:,.0f} | {memory[name] / 1e6:,.0f} |")
+    for name, rounds in found.items():
+        rate, wall, memory = (median(one[column] for one in rounds) for column in range(3))
+        print(f"| {name} | {rate:,.0f} | {1e6 / rate:,.0f} | {wall:,.0f} | {memory / 1e6:,.0f} |")
     print("\n| work | against | measured | bar | goal |\n|---|---|--:|--:|--:|")
     for ours, theirs, bar, goal in PAIRS:
-        if ours in best and theirs in best:
-            print(f"| {ours} | {theirs} | {best[ours] / best[theirs]:.1f} | {bar} | {goal} |")
+        if ours in found and theirs in found:
+            ratios = [one[0] / other[0] for one, other in zip(found[ours], found[theirs], strict=True)]
+            measured = f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+            print(f"| {ours} | {theirs} | {measured} | {bar} | {goal} |")
 
 
 def prepared(folder: Path) -> None:

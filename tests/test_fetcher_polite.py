@@ -18,8 +18,8 @@ from vetset.testing.web import NOT_FOUND, Page, Seen
 
 pytestmark = pytest.mark.own_network
 
-#: How much two starts may come closer together on their way.
-JITTER_SECONDS = 0.05
+#: How much closer together two starts may be seen by a server that is kept waiting itself.
+JITTER_SECONDS = 0.15
 
 
 def with_robots(text: bytes, status: int = 200, **more: object) -> Callable[[Seen], Page]:
@@ -32,7 +32,7 @@ def with_robots(text: bytes, status: int = 200, **more: object) -> Callable[[See
 def test_the_rate_of_a_host_is_never_exceeded() -> None:
     urls = [f"http://h{number % 3}.test/{number}.jpg" for number in range(24)]
     with small_web(lambda _: PICTURE) as served:
-        answers = fetched(urls, milliseconds_between_requests=200, robots=True, timeout_seconds=30)
+        answers = fetched(urls, milliseconds_between_requests=300, robots=True, timeout_seconds=30)
     assert {answer.outcome for answer in answers} == {FetchOutcome.FETCHED}
     times: dict[str, list[float]] = defaultdict(list)
     for seen in served.seen:
@@ -40,7 +40,7 @@ def test_the_rate_of_a_host_is_never_exceeded() -> None:
     assert {host: len(each) for host, each in times.items()} == {f"h{number}.test": 9 for number in range(3)}
     for each in times.values():
         for start, stop in zip(range(9), range(2, 9), strict=False):
-            assert each[stop] - each[start] >= 0.2 * (stop - start) - JITTER_SECONDS
+            assert each[stop] - each[start] >= 0.3 * (stop - start) - JITTER_SECONDS
     assert max(max(each) for each in times.values()) - min(min(each) for each in times.values()) < 9  # hosts at once
 
 

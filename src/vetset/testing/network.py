@@ -35,6 +35,6 @@ def in_own_network(command: Sequence[str], folder: Path, names: Mapping[str, str
     folder.mkdir(parents=True, exist_ok=True)
     known = {"localhost": "127.0.0.1", **(names or {})}
     (folder / "hosts").write_text("".join(f"{place} {name}\n" for name, place in known.items()), "ascii")
-    (folder / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n", "ascii")
+    (folder / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\noptions timeout:5 attempts:1\n", "ascii")
     alone = ["unshare", "--map-root-user", "--net", "--mount", "sh", "-euc", _SCRIPT, "sh"]
     return [*alone, NETWORK, " ".join(PLACES_6), str(folder), *command]

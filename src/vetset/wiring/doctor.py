@@ -29,7 +29,7 @@ from vetset.sandbox.samples import SOUND
 
 CpuClock = Callable[[], float]
 
-_LIBRARIES = ("pyarrow", "numpy", "pillow", "simplejpeg", "ada-url", "mmh3", "pyrage", "click")
+_LIBRARIES = ("pyarrow", "numpy", "pillow", "simplejpeg", "ada-url", "mmh3", "pyrage", "pycurl", "click")
 _ROUNDS = 3
 
 
