@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.commanding import User
 from tests.driving import Place, Silent
 from tests.fetching import AGREED, Site, body_of, md5, site_in, wanted
-from vetset.config import AgreementSettings, BudgetSettings, with_budgets
+from vetset.config import AgreementSettings, BudgetSettings, FetchSettings, with_budgets
 from vetset.datasets.formats import ByFormat
 from vetset.errors import ShardError, Stop, Trouble
 from vetset.ledger import open_run
@@ -91,6 +92,26 @@ def test_another_budget_is_another_run_and_another_floor_is_not(site: Site) -> N
     with pytest.raises(Stop, match=r"other settings: \[budget\]"):
         site.audit(resume=True, budget=BudgetSettings(host_groups=3, urls=5))
     assert site.audit(resume=True, budget=BudgetSettings(host_groups=3, success_floor=0.9)).complete
+
+
+@pytest.mark.parametrize("changed", [{"robots": False}, {"max_bytes": 9}, {"ports": (80,)}])
+def test_another_rule_of_asking_is_another_run(site: Site, changed: dict[str, Any]) -> None:
+    site.audit()
+    with pytest.raises(Stop, match=r"other settings: \[fetch\]"):
+        site.audit(resume=True, fetch=FetchSettings(**changed))
+
+
+def test_more_patience_is_the_same_run(site: Site) -> None:
+    site.audit()
+    patient = FetchSettings(timeout_seconds=90, retries=5, connections_per_host=1, contact="other@vetset.example")
+    assert site.audit(resume=True, fetch=patient).complete
+
+
+def test_a_contact_that_cannot_stand_in_a_request_is_refused_at_once(site: Site) -> None:
+    with pytest.raises(Stop, match="no contact that can stand in a request"):
+        site.audit(agreement=replace(AGREED, contact="a person (somewhere)"))
+    assert not site.place.run.exists()
+    assert not site.web.asked()
 
 
 def test_the_agreement_stands_in_the_run_and_in_the_summary(site: Site) -> None:

@@ -90,6 +90,8 @@ def fingerprint_of(found: Found, lists: Sequence[ListFigures], settings: Setting
 
 #: The tables of settings that decide what comes of pictures.
 PICTURE_TABLES = ("pictures", "fingerprint", "match", "lists")
+#: What of [fetch] decides what is asked and taken; how quickly and how patiently is the operator's to change.
+FETCH_DECIDES = ("robots", "opt_outs", "max_bytes", "max_redirects", "ports")
 
 
 def _of_pictures(settings: Settings) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def _of_pictures(settings: Settings) -> dict[str, Any]:
     known = {name: tree[name] for name in PICTURE_TABLES}
     if settings.audit.reach == "fetch":
         known["budget"] = {name: value for name, value in tree["budget"].items() if name != "success_floor"}
+        known["fetch"] = {name: tree["fetch"][name] for name in FETCH_DECIDES}
     return known
 
 
@@ -139,5 +142,5 @@ def _settings_that_differ(known: Mapping[str, Any], settings: Settings) -> str:
     names = [name for name, value in asdict(settings.audit).items() if asdict(before.audit)[name] != value]
     names += ["[columns]"] if dict(before.columns) != dict(settings.columns) else []
     then, now = _of_pictures(before), _of_pictures(settings)
-    names += [f"[{name}]" for name in (*PICTURE_TABLES, "budget") if then.get(name) != now.get(name)]
+    names += [f"[{name}]" for name in (*PICTURE_TABLES, "budget", "fetch") if then.get(name) != now.get(name)]
     return ", ".join(names) or "the policy or its words"
