@@ -394,9 +394,6 @@ class Audit:
 
 
 def _rule_must_meet(rule: Rule, found: dict[Column, int]) -> None:
-    missing = sorted(column for column in rule_columns(rule) if column not in found)
-    if missing:
-        raise Stop(
-            f"the policy cannot be applied: no shard has the column {missing[0]}",
-            hint="map it in [columns], or drop that rule; the run was not begun",
-        )
+    if missing := sorted(rule_columns(rule) - found.keys()):
+        hint = "map it in [columns], or drop that rule; the run was not begun"
+        raise Stop(f"the policy cannot be applied: no shard has the column {missing[0]}", hint=hint)

@@ -13,9 +13,10 @@ hits can count its different addresses, and compare that with how many were aske
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from vetset.summary.figures import Uniques
 
@@ -258,3 +259,15 @@ def _noisy(hit: Cell, rows_of_entries: Sequence[int]) -> tuple[bool, ...] | Hidd
     if hit is Hidden.WITHHELD:
         return Hidden.WITHHELD
     return tuple(rows >= FLOOR for rows in rows_of_entries)
+
+
+# --- what was published ---------------------------------------------------------------------------------------------
+
+
+def hides_any(published: Mapping[str, Any]) -> bool:
+    """Whether a cell of the published document is not a count."""
+    hits = published["hits"]
+    tables = (published["outcomes"], hits["direct"], hits["with_expanded"], published["expansion"])
+    cells = [cell for table in (*tables, published["removal"] or {}) for cell in table.values()]
+    cells += [item["rows"] for item in (*hits["by_list"], *hits["by_signal"])]
+    return any(not isinstance(cell, int) for cell in cells)

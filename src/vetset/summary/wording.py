@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vetset.summary import asking
+from vetset.summary.suppression import hides_any
 
 Published = Mapping[str, Any]
 
@@ -394,14 +395,6 @@ def _resized(modes: Mapping[str, int]) -> Iterator[str]:
 
 
 def _suppressed(published: Published) -> Iterator[str]:
-    if any(not isinstance(cell, int) for cell in _cells(published)):
+    if hides_any(published):
         shown = "Counts from 1 to 4 are shown as 'fewer than 5'"
         yield f"{shown}, and counts from which they could be worked out are withheld."
-
-
-def _cells(published: Published) -> Iterator[Any]:
-    hits = published["hits"]
-    for part in (published["outcomes"], hits["direct"], hits["with_expanded"], published["expansion"]):
-        yield from part.values()
-    yield from (published["removal"] or {}).values()
-    yield from (item["rows"] for item in (*hits["by_list"], *hits["by_signal"]))
