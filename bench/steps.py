@@ -18,7 +18,7 @@ from typing import Any
 
 #: Function -> step, in the order of the table. A method is named by its class.
 STEPS = {
-    "vetset.wiring.opening:open_list": "opening the lists (decrypting, digest)",
+    "vetset.wiring.listed:open_list": "opening the lists (decrypting, digest)",
     "vetset.pipeline.source:digest_of_file": "SHA-256 of the source",
     "vetset.datasets.parquet:Parquet.batches": "reading columns",
     "vetset.kernels:recorded_digests": "hex digests decoded",
