@@ -12,7 +12,6 @@ from dataclasses import replace
 from vetset import config
 from vetset.config import Settings
 from vetset.errors import Stop
-from vetset.fetcher.readiness import user_agent_of
 from vetset.pipeline.room import FetchRunSettings
 from vetset.records import URL_ALGORITHM, Reach, Signal
 from vetset.stages.fetch import FetchSettings
@@ -34,6 +33,8 @@ def must_be_agreed(settings: Settings) -> None:
             hint="fetching what may be listed is lawful for few: read docs/guides/fetch-under-an-agreement.md first, "
             "then name the legal basis you have and an address at which you can be reached",
         )
+    from vetset.fetcher.readiness import user_agent_of  # noqa: PLC0415 - no other run loads a network client
+
     user_agent_of(asking_settings(settings))
 
 

@@ -23,7 +23,6 @@ from vetset.config import RunSettings, Settings
 from vetset.datasets.formats import ByFormat
 from vetset.datasets.printable import printable
 from vetset.errors import ShardError, SinkError, Stop
-from vetset.fetcher.web import WebFetcher
 from vetset.hashlists.compiled import map_list
 from vetset.ledger import Disk, Ledger, Sink
 from vetset.pipeline import room as work
@@ -41,6 +40,8 @@ OpenFetcher = Callable[[Settings], contextlib.AbstractContextManager[Fetcher]]
 
 def fetcher_of(settings: Settings) -> contextlib.AbstractContextManager[Fetcher]:
     """The network as the settings ask for it: the one place that builds its adapter."""
+    from vetset.fetcher.web import WebFetcher  # noqa: PLC0415 - no other run loads a network client
+
     return WebFetcher(asking_settings(settings))
 
 
