@@ -10,6 +10,7 @@ native/thrift.c reads the same structs, and what is written here in Python defin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, ClassVar
 
 from vetset.kernels import native
@@ -38,7 +39,10 @@ class Compact:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.place = 0
-        self._read: dict[int, Callable[[int], Any]] = {
+
+    @cached_property
+    def _read(self) -> dict[int, Callable[[int], Any]]:
+        return {
             _TRUE: lambda _: True,
             _FALSE: lambda _: False,
             _BYTE: lambda _: self._byte(),

@@ -38,7 +38,7 @@ from vetset.records import (
     Stored,
     Task,
 )
-from vetset.stages.expand import SPREADING
+from vetset.stages.expand import SPREADING, looked_up
 from vetset.stages.fingerprint import fingerprint
 from vetset.stages.match import match, meets_by_distance, too_plain
 
@@ -146,7 +146,7 @@ class Asking:
             mine = mine[np.argsort(requests["row"][mine], kind="stable")]
             rows = requests["row"][mine].astype(np.int64)
             batches = self.room.dataset.lookup(self.room.shards[which], rows, frozenset(SPREADING))
-            found = [address for batch in batches for address in kernels.addresses(batch.values, range(batch.rows))]
+            found = list(looked_up(batches, rows).values())
             hashes = [kernels.web_hashes_of(address, self.room.keys.join_key)[0] for address in found]
             if hashes != requests["asked"][mine].tolist():
                 raise ShardError(Trouble.SOURCE_CHANGED, "the shard's rows are not what was screened; audit it anew")
@@ -173,6 +173,7 @@ class Asking:
         entry["status"][answer.number] = answer.status
         entry["hops"][answer.number] = min(answer.hops, 255)
         entry["bytes"][answer.number] = answer.received_bytes
+        self.parts.received_bytes += answer.received_bytes
         entry["at"][answer.number] = answer.at_seconds
         entry["seconds"][answer.number] = answer.seconds
         self.answered[host] += 1

@@ -41,6 +41,7 @@ class Parts:
     most_seconds: float
     observed: Entries
     found: dict[int, Hit] = field(default_factory=dict)
+    received_bytes: int = 0  # by `observed`; asked for before every request
     seconds: float = 0.0  # of asking, as far as committed
     fresh: list[int] = field(default_factory=list)
     kept: list[dict[str, object]] = field(default_factory=list)  # digests for those who asked for them
@@ -55,7 +56,7 @@ class Parts:
     def spent(self) -> bool:
         """Whether the group's share of a budget in bytes or time is used up."""
         settings = self.room.settings.fetch
-        over = bool(settings.bytes) and int(self.observed["bytes"].sum()) >= max(1, self.most_bytes)
+        over = bool(settings.bytes) and self.received_bytes >= max(1, self.most_bytes)
         if not settings.seconds:
             return over
         return over or self.seconds + (self.room.clock() - self.began) >= self.most_seconds
@@ -131,6 +132,7 @@ def opened_parts(room: Room, task: Task) -> Parts:
         _take_concluded(parts)
     for attempt in range((done.attempt if done else 0) + 1, task.attempt + 1):
         _take_parts(parts, attempt)
+    parts.received_bytes = int(parts.observed["bytes"].sum())
     return parts
 
 

@@ -29,8 +29,7 @@ PLAN, GATHERED = "plan", "gathered"
 
 def group_of(number: int) -> Shard:
     """A group of hosts as something that a task is about."""
-    name = f"hosts-{number:03d}"
-    return Shard(name, name, 0, "")
+    return named(f"hosts-{number:03d}")
 
 
 def named(name: str) -> Shard:
@@ -75,7 +74,7 @@ class AllRows:
 
 def all_rows(room: Room) -> AllRows:
     """The rows of every shard that was screened."""
-    numbers = [n for n, shard in enumerate(room.shards) if room.ledger.done("screen", shard.id) is not None]
+    numbers = [n for n, shard in enumerate(room.shards) if _was_screened(room, shard)]
     parts = [marks_of(room, room.shards[number]) for number in numbers]
     starts = np.cumsum([0, *(len(part) for part in parts)])[:-1].astype(np.int64)
     records = np.concatenate([*parts, np.zeros(0, fetch.WEB_RECORD)])
@@ -181,13 +180,13 @@ def plan_round(room: Room, task: Task) -> Made:
     settings, rows = room.settings.fetch, all_rows(room)
     known = known_before(room, range(1, task.round))
     result = fetch.fetch(rows.records, rows.hit, known, settings.plan, number=task.round)
-    requests, hosts = _requests(rows, result.onward)
+    requests = _requests(rows, result.onward)
     left_bytes, left_seconds = _left(room, task.round)
     if _spent(settings.bytes, left_bytes) or _spent(settings.seconds, left_seconds):
         requests = requests[:0]
     names = []
     for number in range(settings.groups):
-        mine = requests[hosts[: len(requests)] % np.uint64(settings.groups) == number]
+        mine = requests[requests["host"] % np.uint64(settings.groups) == number]
         if len(mine):
             share = len(mine) / len(requests)
             head: dict[str, object] = {
@@ -202,13 +201,13 @@ def plan_round(room: Room, task: Task) -> Made:
     return Made(len(requests), {}, {}, {"plan": product})
 
 
-def _requests(rows: AllRows, plan: fetch.Plan) -> tuple[Entries, Any]:
+def _requests(rows: AllRows, plan: fetch.Plan) -> Entries:
     requests = np.zeros(len(plan.places), REQUEST)
     requests["shard"], requests["row"] = rows.place(plan.places)
     for name in ("asked", "host", "digest"):
         requests[name] = rows.records[name][plan.places]
     requests["stratum"], requests["drawn"], requests["rows"] = plan.stratum, plan.drawn, plan.rows
-    return requests, requests["host"]
+    return requests
 
 
 def _request_lines(head: dict[str, object], requests: Entries) -> Iterator[dict[str, object]]:
@@ -220,7 +219,7 @@ def _left(room: Room, number: int) -> tuple[int, float]:
     """What is left of the budgets in bytes and seconds before a round."""
     settings = room.settings.fetch
     used_bytes, used_seconds = 0, 0.0
-    for before in range(1, number):
+    for before in range(1, number) if settings.bytes or settings.seconds else ():
         for group in groups_of(room, before):
             used_bytes += int(group.observed["bytes"].sum())
             used_seconds += group.seconds
