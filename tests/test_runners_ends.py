@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from vetset.records import Task, TaskReport
-from vetset.runners.local import Local
+from vetset.runners.local import Local, _undisturbed
 from vetset.testing.runner_contract import Standing, tasks_of
 
 ROOT = Path(__file__).parent.parent
@@ -132,3 +133,30 @@ def test_an_interruption_while_workers_start_is_as_quiet() -> None:
     assert out == b"interrupted []\n"
     assert err == b""
     assert process.returncode == 0
+
+
+def take_an_interruption() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+
+def interrupted_within(reached: list[bool]) -> None:
+    with _undisturbed():
+        taker = threading.Thread(target=take_an_interruption)
+        taker.start()
+        taker.join()
+        reached.append(True)
+
+
+def test_an_interruption_that_another_thread_takes_waits_for_the_worker_to_be_born() -> None:
+    reached: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_within(reached)
+    assert reached
+
+
+def test_what_handles_an_interruption_is_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with _undisturbed():
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before

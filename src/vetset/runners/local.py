@@ -157,16 +157,14 @@ class _Pool:
         )
 
     def submit(self, run_task: RunTask, task: Task) -> Future[TaskReport]:
-        """Hands out a task, spawning a worker where one is due. A worker is born with SIGINT blocked."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """Hands out a task, spawning a worker where one is due. Raises Stop when none can be."""
         try:
-            return self._executor.submit(_carry, run_task, task)
+            with _undisturbed():
+                return self._executor.submit(_carry, run_task, task)
         except OSError as error:
             raise Stop(
                 f"cannot start a worker process: {error.strerror or type(error).__name__}", hint="try fewer --workers"
             ) from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def bereaved(self) -> bool:
         """Whether a worker has died."""
@@ -178,6 +176,25 @@ class _Pool:
             if process.pid is not None:
                 process.kill()
         self._executor.shutdown(wait=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, and a process born in it has SIGINT blocked.
+
+    The mask alone does not hold it back: it is this thread's, and Python acts in the main thread on what any other
+    thread took. An interrupt between a worker's birth and its orders would leave one that reports a missing pickle.
+    """
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # what was pending is heard here
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
