@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").glob("*.py"))
 
 FOLDERS = {
-    "records",
+    "records", "config",
     "datasets", "hashlists", "platforms", "runners", "stages", "testing", "cli", "templates", "kernels", "pipeline", "wiring", "summary", "ledger", "vault", "sandbox", "fetcher",
 }  # fmt: skip
 SINGULARS = {
@@ -31,7 +31,17 @@ BROAD_CATCHES = {"runners/serial.py": 1, "sandbox/child.py": 1}
 
 #: Where sealed values may be opened: kernels, the vault, what writes a dataset or a list, what hands bodies to the sandbox, and what asks for
 #: an address.
-MAY_UNSEAL = ("kernels/", "vault.py", "vault/", "records/", "datasets/", "testing/", "sandbox/", "fetcher/")
+MAY_UNSEAL = (
+    "kernels/",
+    "vault.py",
+    "vault/",
+    "records/",
+    "datasets/",
+    "testing/",
+    "sandbox/",
+    "fetcher/",
+    "platforms/",
+)
 
 PURE = ("records/", "cases.py", "ports.py", "errors.py", "kernels/")
 IMPURE_IMPORTS = {"os", "socket", "sqlite3", "time", "random"}

@@ -1,6 +1,7 @@
 """Errors of the operator's world: what stops a command, and the closed list of what can befall a shard.
 
-In it: `Stop` (a message and a hint for a person), `ShardError` (a shard could not be done) and `Trouble` (why).
+In it: `Stop` (a message and a hint for a person), `ShardError` (a shard could not be done), `Trouble` (why),
+`ServiceError` (an outside body did not answer as it should), `SinkError` (a product could not be written).
 Not in it: trouble with a single row, which is an outcome and never an exception.
 Rules: a message may name paths, options, columns and counts; never a value of a row or of a list.
 """
@@ -57,6 +58,21 @@ class ShardError(Exception):
         super().__init__(f"{trouble}: {detail}" if detail else str(trouble))
         self.trouble = trouble
         self.detail = detail
+
+
+class ServiceError(Exception):
+    """An outside body did not answer as it should: an HTTP error, a code of its own, or an answer that is none.
+
+    Never a verdict, whatever was asked. `code` is from the service or ours, free of values; `may_pass` says whether
+    asking again can help, `wait_seconds` after how long the service said so.
+    """
+
+    def __init__(self, service: str, code: str, *, may_pass: bool = False, wait_seconds: float = 0.0) -> None:
+        super().__init__(f"{service}: {code}")
+        self.service = service
+        self.code = code
+        self.may_pass = may_pass
+        self.wait_seconds = wait_seconds
 
 
 class SinkError(Exception):

@@ -1,4 +1,4 @@
-"""The ports: what the stages, the pipeline and the command line ask of datasets, lists and runners.
+"""The ports: what the stages, the pipeline and the command line ask of datasets, lists, bodies and runners.
 
 In it: protocols only. Not in it: any implementation, and any default.
 Rules: a port speaks in records; what it gives about a row is sealed; an adapter raises `ShardError` for trouble with
@@ -15,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vetset.records import (
+    Abilities,
     Answer,
     Column,
     Decoded,
+    Letter,
     ListEntry,
     ListRef,
     Picture,
+    Question,
+    Receipt,
     Request,
     RowBatch,
     Shard,
@@ -29,6 +33,7 @@ from vetset.records import (
     Task,
     TaskReport,
     UrlForm,
+    Verdict,
 )
 
 
@@ -187,6 +192,53 @@ class HashList(Protocol):
 
     def entries(self, table: int, position: int) -> Sequence[ListEntry]:
         """What the list says of the key at `position` of table number `table`; one ListEntry() if nothing."""
+        ...
+
+
+class Platform(Protocol):
+    """A body's service that judges fingerprints. Pictures and addresses of third parties are never sent to it.
+
+    Adapters are made by `.sandbox()` and `.live()` only; wrappers (retry, limit, dry run) are platforms too.
+    """
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    def ready(self) -> None:
+        """Raises Stop unless the service answers, knows us, and finds its canary where it has one."""
+        ...
+
+    def judge(self, questions: Sequence[Question]) -> Sequence[Verdict]:
+        """One verdict for each question, in order; at most `abilities.batch` questions.
+
+        Raises ServiceError for any answer that is not whole: a broken answer is never "no match".
+        """
+        ...
+
+
+class Authority(Protocol):
+    """Whom the law names to be told. A report is opened, its id kept, and only then finished; that cannot be undone."""
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    def ready(self) -> None:
+        """Raises Stop unless the service answers and knows us."""
+        ...
+
+    def open(self, letter: Letter) -> str:
+        """The report's id. Raises Stop for a letter that the service would refuse, before anything is sent."""
+        ...
+
+    def finish(self, report_id: str) -> Receipt:
+        """Finishes an open report; one that is finished already is a receipt too.
+
+        Raises ServiceError; `code` "gone" where the service knows no such report, which must then be opened anew.
+        """
+        ...
+
+    def retract(self, report_id: str) -> None:
+        """Takes back a report that was opened and not finished. Raises ServiceError."""
         ...
 
 

@@ -1,6 +1,7 @@
 """The records that pass between the parts, all under one name: frozen data, closed enums, and `Sealed`.
 
-In it: `value`, `row`, `picture`, `request`, `outcome`, `finding`, `task`. Not in it: rules, files, clocks, randomness.
+In it: `value`, `row`, `picture`, `request`, `outcome`, `finding`, `verdict`, `task`.
+Not in it: rules, files, clocks, randomness.
 """
 
 from vetset.records.finding import Address, Borne, Hit, ListEntry, ListRef, Match, Nearness
@@ -28,6 +29,7 @@ from vetset.records.value import (
     Signal,
     UrlForm,
 )
+from vetset.records.verdict import Abilities, Letter, Question, Receipt, Ruling, Verdict
 
 __all__ = [
     "ASSESSED",
@@ -35,6 +37,7 @@ __all__ = [
     "FETCH_TROUBLES",
     "URL_ALGORITHM",
     "WIDTH_BYTES",
+    "Abilities",
     "Address",
     "Answer",
     "Asking",
@@ -46,16 +49,20 @@ __all__ = [
     "FingerprintOutcome",
     "Fingerprints",
     "Hit",
+    "Letter",
     "ListEntry",
     "ListRef",
     "Match",
     "MatchOutcome",
     "Nearness",
     "Picture",
+    "Question",
     "Reach",
+    "Receipt",
     "Request",
     "ResizeMode",
     "RowBatch",
+    "Ruling",
     "ScreenOutcome",
     "Sealed",
     "SealedBatch",
@@ -68,6 +75,7 @@ __all__ = [
     "Task",
     "TaskReport",
     "UrlForm",
+    "Verdict",
     "View",
     "ViewPrint",
     "merged",

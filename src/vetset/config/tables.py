@@ -1,0 +1,161 @@
+"""The tables of the settings file, with their defaults.
+
+In it: frozen data, one class a table. Not in it: reading, and what a value may be (`reading`).
+Rules: names are those of the command line's options; what is secret is named here, and held nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`[audit]`: what decides the results of a run."""
+
+    spread_limit: int = 1000  # a value borne by more rows than this does not spread
+    remove_held: bool = False
+    expand: bool = True
+    allow_nothing_comparable: bool = False
+    reach: str = "columns"  # columns; local: pictures that the dataset holds too; fetch: what its addresses lead to
+    keep_digests: bool = False  # with fetch: digests of every picture are kept, sealed, so that a new list costs less
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSettings:
+    """`[agreement]`: by what right `--reach fetch` fetches, and who answers for it. Without both nothing is fetched."""
+
+    legal_basis: str = ""  # the agreement, order or provision, in your own words; stands in run.toml and the summary
+    contact: str = ""  # an address at which you can be reached; sent with every request
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """`[budget]`: how much `--reach fetch` may ask, and how that is spread. 0 is no limit."""
+
+    urls: int = 0  # addresses
+    bytes: int = 0  # received, summed over workers; what is on its way then still comes
+    hours: float = 0.0  # of asking, summed over workers
+    random_share: float = 0.1  # of what is asked: drawn from every stratum, so that the whole can be estimated
+    seed: int = 1  # of that draw
+    rounds: int = 3  # after each, what was found decides what is asked next
+    host_groups: int = 8  # each is asked by one worker; more workers than this do not hurry a fetch
+    success_floor: float = 0.2  # a run or host with a smaller share of pictures among its answers is warned of
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSettings:
+    """`[pictures]`: how pictures came to be stored as they are, where the dataset does not say. Only with `local`."""
+
+    resize_mode: str = "auto"  # img2dataset's: border, keep_ratio, keep_ratio_largest, center_crop, fixed, no
+    intact: bool = False  # stored as fetched (img2dataset's disable_all_reencoding): recorded digests must be theirs
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintSettings:
+    """`[fingerprint]`: how pictures become fingerprints. Only with `--reach local`."""
+
+    variant: str = "rgb"  # rgb: exact, as PDQ's reference; luma: quicker, up to 4 bits off, never cleaned by
+    kinds: tuple[str, ...] = ()  # optional kinds as module:Class, from a library that you hold a licence for
+    max_pixels: int = 64_000_000  # a larger picture is too_large; more needs more [sandbox] memory_bytes
+    max_bytes: int = 256 * 1024 * 1024  # so is a larger file
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSettings:
+    """`[match]`: when a fingerprint meets a list's. Only with `--reach local`."""
+
+    radius_bits: int = 31  # PDQ within so many of its 256 bits is a near hit
+    quality_floor: int = 50  # below it a picture is too plain to be compared by PDQ
+
+
+@dataclass(frozen=True, slots=True)
+class ListSettings:
+    """`[lists.NAME]`: what holds for one list, by its own name."""
+
+    radius_bits: int = 31  # in place of [match]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
+
+    required: bool = False  # refuse to decode where the system cannot confine them (no seccomp)
+    timeout_seconds: int = 30  # for one picture; then its child is killed
+    memory_bytes: int = 1024 * 1024 * 1024  # beyond what a child needs before its first picture
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """`[fetch]`: how links are fetched, and how politely. Only with `--reach fetch`."""
+
+    contact: str = ""  # an e-mail address or an https page where hosts can reach you; empty: that of [agreement]
+    user_agent: str = "vetset"  # the name under which hosts know us, and for which robots.txt is read
+    connections: int = 64  # at once, to all hosts together
+    connections_per_host: int = 2
+    milliseconds_between_requests: int = 500  # between the starts of two requests to one host; 0: no limit
+    robots: bool = True  # robots.txt is asked for and obeyed
+    opt_outs: bool = True  # X-Robots-Tag (noai, noindex and others) and TDM-Reservation are obeyed
+    retries: int = 2  # further attempts where the trouble may pass: 429, 503, a connection that broke
+    timeout_seconds: int = 30  # for one attempt with all its redirects, waiting for its turn not counted
+    max_bytes: int = 32 * 1024 * 1024  # a larger body is too_large
+    max_header_bytes: int = 64 * 1024
+    min_bytes_per_second: int = 500  # over five seconds; less is too_slow; 0: no limit
+    max_redirects: int = 5
+    ports: tuple[int, ...] = (80, 443)  # others are blocked_address
+    certificates_file: str = ""  # PEM of authorities that are trusted; empty: this system's
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """`[run]`: how a run is carried; nothing here changes a result."""
+
+    workers: int = 0  # 0: as many as the machine has cores
+    runner: str = "local"
+    batch_rows: int = 32768
+    max_record_bytes: int = 64 * 1024 * 1024  # one line of CSV or JSON
+    max_row_group_bytes: int = 4 * 1024 * 1024 * 1024
+    max_footer_bytes: int = 256 * 1024 * 1024
+    part_seconds: int = 5  # what was fetched is committed so often; 0: at once
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `[[policy.rules]]`: a row meets it when it meets every condition that is set."""
+
+    punsafe_above: float | None = None
+    nsfw: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    words_file: str = ""
+    words: tuple[str, ...] = field(default=(), repr=False)  # read from words_file, never written anywhere
+
+    def conditions(self) -> bool:
+        return self.punsafe_above is not None or bool(self.nsfw or self.hosts or self.words_file)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """`[policy]`: a row that meets any rule is `policy`. `name` picks one of the named policies instead of rules."""
+
+    name: str = ""
+    words_file: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole tree. `columns` maps our column names to a dataset's, where its own spelling is not enough."""
+
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    pictures: PictureSettings = field(default_factory=PictureSettings)
+    fingerprint: FingerprintSettings = field(default_factory=FingerprintSettings)
+    match: MatchSettings = field(default_factory=MatchSettings)
+    lists: Mapping[str, ListSettings] = field(default_factory=dict)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
+    agreement: AgreementSettings = field(default_factory=AgreementSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
