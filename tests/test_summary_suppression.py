@@ -184,9 +184,6 @@ def test_no_outcome_of_a_larger_table_can_be_worked_out(public: Public) -> None:
     assert pinned(outcome_tables(public)) == {}
 
 
-@pytest.mark.xfail(
-    strict=False, reason="open: in some tables of six to eight rows with held near hits a count is pinned"
-)
 @given(
     st.builds(
         Public,
