@@ -182,7 +182,8 @@ def audited(site: Site, served: Web, moments: Iterator[int]) -> Watched:
         process = started(place, words)
         killed_after(process, served, next(moments, None))
         found.sessions.append(list(served.seen))
-        again = [url for url in kept if found.asked()[url] > before[url]]
+        asked = found.asked()
+        again = [url for url in kept if asked[url] > before[url]]
         found.wrong += [f"asked again after its outcome was committed: {url}" for url in again]
         if process.returncode == 0:
             return found
@@ -192,7 +193,7 @@ def audited(site: Site, served: Web, moments: Iterator[int]) -> Watched:
         words = command(place, "--resume")
         kept = urls_of(site, committed(place.run))
         found.kept_at_kills.append(len(kept))
-        before = found.asked()
+        before = asked
 
 
 def killed_after(process: subprocess.Popen[bytes], served: Web, requests: int | None) -> None:
