@@ -102,6 +102,8 @@ def settings_page() -> str:
         ("[fetch]", config.FetchSettings),
         ("[agreement]", config.AgreementSettings),
         ("[budget]", config.BudgetSettings),
+        ("[verify]", config.VerifySettings),
+        ("[report]", config.ReportSettings),
         ("[run]", config.RunSettings),
         ("[policy]", config.PolicySettings),
         ("[[policy.rules]]", config.Rule),

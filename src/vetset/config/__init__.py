@@ -15,10 +15,12 @@ from vetset.config.tables import (
     MatchSettings,
     PictureSettings,
     PolicySettings,
+    ReportSettings,
     Rule,
     RunSettings,
     SandboxSettings,
     Settings,
+    VerifySettings,
 )
 
 __all__ = [
@@ -34,10 +36,12 @@ __all__ = [
     "MatchSettings",
     "PictureSettings",
     "PolicySettings",
+    "ReportSettings",
     "Rule",
     "RunSettings",
     "SandboxSettings",
     "Settings",
+    "VerifySettings",
     "read_policy",
     "read_settings",
     "resolved_rules",

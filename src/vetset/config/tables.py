@@ -108,6 +108,21 @@ class FetchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """`[verify]`: when a body's word makes a case confirmed."""
+
+    parties: int = 1  # independent parties that must say so; two platforms of one party are one
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """`[report]`: what follows from a finished report."""
+
+    preserve_days: int = 365  # what was reported is to be kept so long (in the US 18 U.S.C. 2258A(h), since May 2024)
+    alarm_days: int = 30  # so many days before that ends `status` says so
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """`[run]`: how a run is carried; nothing here changes a result."""
 
@@ -159,3 +174,5 @@ class Settings:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
+    report: ReportSettings = field(default_factory=ReportSettings)

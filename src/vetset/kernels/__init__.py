@@ -36,6 +36,7 @@ from vetset.kernels.digest import (
     recorded_digests,
 )
 from vetset.kernels.hamming import hamming_bytes, hamming_index, hamming_of, near, within_of
+from vetset.kernels.likeness import likenesses, print_name_of, url_of
 from vetset.kernels.membership import (
     FILTER_BITS_PER_KEY,
     contains_of,
@@ -109,6 +110,7 @@ __all__ = [
     "keyed_hash",
     "keyed_hash_of",
     "keyed_hashes",
+    "likenesses",
     "listed_key",
     "listed_keys",
     "luma_of",
@@ -121,6 +123,7 @@ __all__ = [
     "pdq",
     "pdq_of",
     "positions_in",
+    "print_name_of",
     "raw_of",
     "recorded_by",
     "recorded_digests",
@@ -129,6 +132,7 @@ __all__ = [
     "same_web",
     "sorted_keys",
     "tx_of",
+    "url_of",
     "url_values",
     "web_hashes_of",
     "web_marks",

@@ -235,9 +235,8 @@ class Asking:
         request = self.parts.requests[hit.row]
         when = datetime.fromtimestamp(at_seconds, UTC).isoformat(timespec="seconds")
         shard = self.room.shards[int(request["shard"])]
-        return replace(
-            kernels.hit_at(hit, address), shard_id=shard.id, row=int(request["row"]), noted={"served_at": when}
-        )
+        noted = {**hit.noted, "served_at": when}
+        return replace(kernels.hit_at(hit, address), shard_id=shard.id, row=int(request["row"]), noted=noted)
 
     def _decoder(self) -> Decoder:
         if self.room.decoder is None:

@@ -32,7 +32,7 @@ from vetset.records import (
 )
 from vetset.stages.expand import SPREADING
 from vetset.stages.fingerprint import fingerprint
-from vetset.stages.match import Comparison, MatchSettings, match
+from vetset.stages.match import PRINTS, Comparison, MatchSettings, match
 
 U8 = npt.NDArray[np.uint8]
 
@@ -102,7 +102,9 @@ def merged(hits: Sequence[Hit]) -> Hit:
         return first
     outcome = min((hit.outcome for hit in hits), key=list(ScreenOutcome).index)
     matches = tuple(reason for hit in hits for reason in hit.matches)
-    return replace(first, outcome=outcome, matches=matches)
+    noted = {name: value for hit in hits for name, value in hit.noted.items()}
+    prints = [item for hit in hits for item in hit.noted.get(PRINTS, ())]
+    return replace(first, outcome=outcome, matches=matches, noted=noted | ({PRINTS: prints} if prints else {}))
 
 
 def _with_addresses(hits: Sequence[Hit], dataset: Dataset, shard: Shard) -> Iterator[Hit]:

@@ -20,10 +20,12 @@ from vetset.ledger import FOLDER, Disk, Failure, Ledger, discard_run, open_run
 from vetset.ledger.verification import Kept
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit
+from vetset.pipeline.casebook import Casebook, was_verified
 from vetset.pipeline.cleaning import kept_files
 from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.planning import named
+from vetset.pipeline.releasing import heeded
 from vetset.pipeline.room import held_rows
 from vetset.pipeline.watching import Watcher
 from vetset.records import FETCH_TROUBLES, Reach, ScreenOutcome
@@ -65,7 +67,7 @@ def go_on(
     `only` names the failures of shards, and the outcomes of pictures, to try again; the rest stay.
     """
     started = clock()
-    with _as_stops(), opened(request, watcher, disk) as run:
+    with as_stops(), opened(request, watcher, disk) as run:
         work = run.audit
         if not work.keys.recipients:
             raise Stop(
@@ -94,22 +96,33 @@ def go_on(
         basis = work.expand()
         if until == "expand":
             return _partly(run, "expanded")
-        work.clean(basis)
-        return _concluded(run, basis, clock() - started)
+        released = _cleaned(run, basis)
+        return _concluded(run, basis, clock() - started, released)
 
 
 def clean(request: Request, watcher: Watcher, clock: Clock, disk: Disk | None = None) -> Result:
     """Writes the cleaned dataset of a run whose findings are settled; needs no list, so they may have expired."""
     started = clock()
-    with _as_stops(), opened(replace(request, bare=True), watcher, disk) as run:
+    with as_stops(), opened(replace(request, bare=True), watcher, disk) as run:
         basis = run.audit.settled_on()
-        run.audit.clean(basis)
-        return _concluded(run, basis, clock() - started)
+        released = _cleaned(run, basis)
+        return _concluded(run, basis, clock() - started, released)
+
+
+def _cleaned(run: Opened, basis: str) -> int | None:
+    """Cleans, heeding what bodies said; answers how many rows that released, None where no body was asked."""
+    work = run.audit
+    if work.cleaned is None or not was_verified(work.ledger):
+        work.clean(basis)
+        return None
+    released, heeding = heeded(Casebook(work.ledger, work.vault, work.keys, work.shards), basis)
+    work.clean(heeding)
+    return released
 
 
 def close(run: Path, disk: Disk | None = None) -> None:
     """Destroys what opens a run from within. Raises Stop, after which it can be done again."""
-    with _as_stops():
+    with as_stops():
         ledger, _ = open_run(run, disk)  # even where run.toml says too little to go on: keys can always be destroyed
         with ledger.lock():
             close_run(ledger)
@@ -128,7 +141,7 @@ def _refusing(run: Opened) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_stops() -> Iterator[None]:
+def as_stops() -> Iterator[None]:
     """Trouble that reaches the coordinator ends the command with words for the operator."""
     try:
         yield
@@ -192,10 +205,10 @@ def _hosts(run: Opened) -> Iterator[str]:
         yield f"a group of hosts: failed in {report.task.step}: {explained(report)}"
 
 
-def _concluded(run: Opened, basis: str, seconds: float) -> Result:
+def _concluded(run: Opened, basis: str, seconds: float, released: int | None) -> Result:
     """Writes the summary beside the run, and says in a few lines what it says."""
     account = Account(run.audit, basis)
-    published = summary.publish(account.figures(_about(run, seconds)))
+    published = summary.publish(account.figures(replace(_about(run, seconds), released=released)))
     sink = run.audit.ledger.sink
     sink.put("summary.json", summary.to_json(published))
     sink.put("summary.html", summary.to_html(published))
@@ -337,7 +350,7 @@ def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, i
 
 def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
     """Every finding of a run as a JSON line: hits of screen, then rows that share their values."""
-    with _as_stops():
+    with as_stops():
         for line in _lines(run, identities):
             yield json.dumps(line, sort_keys=True, ensure_ascii=False)
 

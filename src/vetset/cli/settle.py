@@ -1,0 +1,125 @@
+"""The commands that settle what a run found: `verify`.
+
+In it: options, the plan on the screen, and the confirmation by count. Not in it: work (`wiring`).
+Rules: nothing is sent without --live and a count that the operator named; nothing that was found is shown.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vetset.cli.places import config_folder
+from vetset.cli.streams import say
+from vetset.config import read_settings
+from vetset.errors import Stop
+
+if TYPE_CHECKING:
+    from vetset.wiring.job import Result
+    from vetset.wiring.verdicts import Verifying
+
+PATH = click.Path(path_type=Path)
+
+
+def _decorated(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_sending = _decorated(
+    click.option("--plan", is_flag=True, help="Say what would be sent, to whom and for how long; send nothing."),
+    click.option("--live", is_flag=True, help="Send, once the count is confirmed."),
+    click.option("--yes-send", type=click.IntRange(0), metavar="N", help="Confirm the count without being asked."),
+    click.option("--identity", "identities", type=PATH, multiple=True, help="Opens a closed run; a custodian's."),
+    click.option("--settings", "settings_file", type=PATH, help="TOML file with [platforms.NAME], [verify], [report]."),
+)
+
+
+@click.command(short_help="Ask bodies that may judge about what a run found.")
+@click.argument("run", type=PATH)
+@click.option("--platform", "platforms", multiple=True, metavar="NAME", help="Ask this platform; repeatable, in order.")
+@click.option("--bundle", "bundle_folder", type=PATH, metavar="OUT", help="Seal the open cases for a body, in OUT.")
+@click.option("--to", "recipients", multiple=True, metavar="age1...", help="The body's key; with --bundle.")
+@click.option("--body", metavar="NAME", help="Whose word it will be; with --bundle. [the name of OUT]")
+@click.option("--verdicts", "verdict_file", type=PATH, metavar="FILE", help="Read a body's verdict file back.")
+@click.option("--parties", type=click.IntRange(1, 9), help="Independent parties needed to confirm a case. [1]")
+@_sending
+def verify(run: Path, **options: Any) -> int:
+    """Have the findings of RUN judged. Only a body's word makes a case confirmed; vetset has none of its own.
+
+    Platforms are asked by fingerprint, each unique one once; no picture and no address is sent to them. The plan is
+    shown first, and nothing is sent without --live and the count of fingerprints, typed or given with --yes-send.
+    Interrupted anywhere, the same command goes on: at most one batch is sent again.
+
+    A run by columns has no fingerprints. For it, and for bodies that work by hand, --bundle seals the open cases with
+    their addresses to the body's age key, and --verdicts reads its answer back.
+
+    \b
+    Examples:
+      vetset verify run1 --platform shield --settings bodies.toml
+      vetset verify run1 --platform shield --settings bodies.toml --live
+      vetset verify run1 --bundle for-hotline --to age1... --body hotline
+      vetset verify run1 --verdicts answer.jsonl
+
+    A machine's "no match" leaves a case undecided and its row out. What people refute, the next `clean` keeps.
+    """
+    from vetset.wiring import verdicts
+
+    request = _verifying(run, options)
+    ways = [name for name in ("platforms", "bundle_folder", "verdict_file") if options[name]]
+    if len(ways) != 1:
+        raise Stop("verify needs one of --platform, --bundle and --verdicts", hint="see `vetset verify --help`")
+    if options["bundle_folder"]:
+        out = options["bundle_folder"]
+        return _ended(verdicts.verify_by_bundle(request, out, options["recipients"], options["body"] or out.name))
+    if options["verdict_file"]:
+        return _ended(verdicts.read_verdicts(request, options["verdict_file"]))
+    return _ended(verdicts.verify_by_platforms(request, verdicts.bodies_of(request)))
+
+
+def _verifying(run: Path, options: dict[str, Any]) -> Verifying:
+    from vetset.wiring.verdicts import Verifying
+
+    if options["plan"] and options["live"]:
+        raise Stop("--plan sends nothing and --live sends", hint="name one of them")
+    settings = read_settings(options["settings_file"])
+    if options.get("parties"):
+        settings = replace(settings, verify=replace(settings.verify, parties=options["parties"]))
+    return Verifying(
+        run=run,
+        platforms=tuple(dict.fromkeys(options.get("platforms", ()))),
+        live=options["live"],
+        agreed=lambda count: _agreed(count, options["yes_send"]),
+        say=say,
+        identities=options["identities"],
+        settings=settings,
+        config_folder=config_folder(),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _agreed(count: int, given: int | None) -> bool:
+    """Whether the operator named the count: with the command, or at the terminal."""
+    if given is not None:
+        return given == count
+    if not sys.stdin.isatty():
+        return False
+    return bool(
+        click.prompt(f"To send, type the count ({count})", default="", show_default=False, err=True) == str(count)
+    )
+
+
+def _ended(result: Result) -> int:
+    for line in result.lines:
+        say(line)
+    return 0
