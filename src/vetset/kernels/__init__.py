@@ -1,7 +1,7 @@
 """The slow, obvious definitions of what vetset compares, and the column versions built on them.
 
-In it: URL forms, digests of values, exact membership behind a prefilter, keyed hashes, conditions of a policy, quotas of bodies.
-Not in it: files, lists' formats, outcomes. Everything here is a pure function of its arguments.
+In it: URL forms, digests of values, exact membership behind a prefilter, keyed hashes, conditions of a policy,
+quotas of bodies. Not in it: files, lists' formats, outcomes. Everything here is a pure function of its arguments.
 Rules: a function ending in `_of` defines what is right for one value; the column function of the same matter must agree
 with it bit for bit (tests/test_kernels.py). Sealed columns are opened here, and what comes out is digests, masks
 and positions, or is sealed again. Native versions, where present, replace the column functions only.
