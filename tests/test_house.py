@@ -186,7 +186,8 @@ def test_nothing_that_could_show_or_fetch_a_picture_is_imported() -> None:
     allowed = {
         "sandbox/": {"PIL"},
         "fetcher/": {"pycurl", "socket"},
-        "testing/": {"socket"},  # servers for tests, on real sockets
+        "platforms/": {"httpx"},
+        "testing/": {"socket", "http"},  # servers for tests, on real sockets
     }
     for name, tree in trees():
         found = imports(tree) & banned - allowed.get(f"{name.partition('/')[0]}/", set())

@@ -123,6 +123,31 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformSettings:
+    """`[platforms.NAME]`: a body that judges fingerprints, asked by `vetset verify`. Its guide says what its terms are.
+
+    A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment). Paths count from
+    where this file lies.
+    """
+
+    kind: str = ""  # shield, photodna, hma
+    sandbox_url: str = ""  # a body's test service, or an emulator on this machine, in place of the body itself
+    url: str = ""  # hma: where it is, https; the others have one address
+    credentials_file: str = ""  # one line: shield, hma: user:password; photodna: the key
+    credentials_variable: str = ""
+    certificates_file: str = ""  # PEM of authorities that are trusted; empty: this system's
+    kinds: tuple[str, ...] = ()  # photodna: the names of your kinds of fingerprint that are its edge hashes
+    party: str = ""  # hma: whose banks they are
+    banks: Mapping[str, str] = field(default_factory=dict)  # hma: NAME = "csam", "harmful", "test"; no others are heard
+    canary: str = ""  # hma: a PDQ in hex that each of these banks holds; photodna: its hash for tests in base64
+    batch: int = 0  # fingerprints in a request; 0: 50 for shield, 5 for photodna, 32 for hma
+    requests_per_second: float = 0.0  # 0: 1 for shield, 5 for photodna, no limit for hma
+    requests_per_month: int = 0  # counted in your settings folder, by name; 0: no limit
+    timeout_seconds: int = 60  # from a request to the end of its answer
+    attempts: int = 5  # at one request, where asking again can help
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """`[run]`: how a run is carried; nothing here changes a result."""
 
@@ -176,3 +201,4 @@ class Settings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    platforms: Mapping[str, PlatformSettings] = field(default_factory=dict)

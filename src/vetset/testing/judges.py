@@ -48,6 +48,9 @@ class MemoryBodies:
             raise Stop(f"unknown platform {name}", hint=f"known: {', '.join(sorted(self.platforms))}")
         return self.platforms[name].abilities
 
+    def used_this_month(self, name: str) -> int:
+        return len(self.platforms[name].asked)
+
     @contextmanager
     def platform(self, name: str) -> Iterator[Platform]:
         yield self.platforms[name]

@@ -287,9 +287,15 @@ def _run_toml(
         "recipients": list(recipients),
         "list_files": [str(path.absolute()) for path in request.lists],
         "lists": [asdict(item) for item in lists],
-        "settings": _without_words(asdict(request.settings)),
+        "settings": _without_words(
+            {name: table for name, table in asdict(request.settings).items() if name not in _APART}
+        ),
         "inputs": [asdict(shard) for shard in found.shards],
     }
+
+
+#: Tables of what comes after a run: they decide nothing of it, and say where secrets stand.
+_APART = ("platforms", "verify", "report")
 
 
 def _without_words(tree: Any) -> Any:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from vetset.cases import CaseState
 from vetset.config import Settings
 from vetset.errors import ServiceError, Stop
+from vetset.kernels import duration_words, plan_lines, planned, seconds_left_of_month
 from vetset.ledger import Disk, Ledger, Sink
 from vetset.pipeline.casebook import BUNDLED, Casebook
 from vetset.ports import Platform
@@ -36,9 +37,10 @@ FLOOR = 5
 
 
 class Bodies(Protocol):
-    """The platforms that the settings name. `abilities` asks nobody."""
+    """The platforms that the settings name. Only what `platform` opens asks anybody, and only with `live`."""
 
     def abilities(self, name: str) -> Abilities: ...
+    def used_this_month(self, name: str) -> int: ...
     def platform(self, name: str) -> AbstractContextManager[Platform]: ...
 
 
@@ -110,16 +112,16 @@ def verify_by_platforms(request: Verifying, bodies: Bodies, disk: Disk | None = 
     """Asks platforms, one after the other, about what no body has settled; without `live` says what it would ask."""
     with opened_book(request.run, request.identities, request.config_folder, disk) as run:
         book = run.book
-        plans = [(name, book.to_ask(name, bodies.abilities(name).kinds)) for name in request.platforms]
-        for line in plan_lines(book, [(bodies.abilities(name), asked) for name, asked in plans]):
+        plans = {name: book.to_ask(name, bodies.abilities(name).kinds) for name in request.platforms}
+        for line in plan_words(request, book, bodies, plans):
             request.say(line)
-        count = sum(len(asked) for _, asked in plans)
+        count = sum(map(len, plans.values()))
         if not request.live:
             return Result(complete=True, hits=0, lines=("nothing was sent; --live sends",))
         if count and not request.agreed(count):
             raise Stop("nothing was sent: the count was not confirmed", hint="type the number, or say --yes-send N")
         book.ask_of(request.settings.verify.parties)
-        for name, _ in plans:
+        for name in plans:
             _ask(request, book, bodies, name)
         book.journal.fold()
         return Result(complete=True, hits=0, lines=tuple(state_lines(book)))
@@ -145,17 +147,25 @@ def _ask(request: Verifying, book: Casebook, bodies: Bodies, name: str) -> None:
     request.say(f"{name}: {len(asked):,} fingerprints asked: {said}")
 
 
-def plan_lines(book: Casebook, plans: Sequence[tuple[Abilities, Sequence[Asked]]]) -> Iterator[str]:
-    """What would be sent to whom, in counts."""
-    pictures = book.open_exhibits()
+def plan_words(
+    request: Verifying, book: Casebook, bodies: Bodies, plans: Mapping[str, Sequence[Asked]]
+) -> Iterator[str]:
+    """What would be sent to whom, in counts, and how long it takes within each body's limits; asked in turn."""
+    pictures, seconds = book.open_exhibits(), 0.0
     yield f"{_cases(pictures):,} cases of {len(pictures):,} pictures are not settled"
-    for abilities, asked in plans:
-        requests = -(-len(asked) // abilities.batch)
-        yield f"{abilities.name} ({abilities.party}): {len(asked):,} fingerprints in {requests:,} requests"
-        yield f"  it learns: {abilities.learns}"
-        unasked = [item for item in pictures if not any(q.kind in abilities.kinds for q in item.prints.values())]
+    for name, asked in plans.items():
+        body = bodies.abilities(name)
+        kinds = Counter(item.question.kind for item in asked)
+        used = {name: bodies.used_this_month(name)}
+        left = seconds_left_of_month(request.now())
+        plan = planned(kinds, [body], used_this_month=used, seconds_left_of_month=left)
+        yield from plan_lines(plan)
+        seconds += plan.seconds_in_turn
+        unasked = sum(not any(q.kind in body.kinds for q in item.prints.values()) for item in pictures)
         if unasked:
-            yield f"  {len(unasked):,} pictures have no fingerprint that it takes: a --bundle needs none"
+            yield f"  {unasked:,} pictures have no fingerprint that it takes: a --bundle needs none"
+    if len(plans) > 1:
+        yield f"one after the other, less what an earlier one settles: {duration_words(seconds)}"
 
 
 def _cases(exhibits: Sequence[Any]) -> int:
@@ -245,4 +255,6 @@ def _bare(line: Mapping[str, Any]) -> str:
 
 def bodies_of(request: Verifying) -> Bodies:
     """The platforms of the settings."""
-    raise Stop(f"unknown platform {request.platforms[0]}", hint="name one of [platforms.NAME] in the settings")
+    from vetset.wiring.bodies import Bodies as Named  # noqa: PLC0415 - only what asks a platform loads its clients
+
+    return Named(settings=request.settings, config_folder=request.config_folder, live=request.live)
