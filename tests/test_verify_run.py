@@ -101,8 +101,13 @@ def test_nothing_is_sent_without_live_and_nothing_is_kept(settled: Settled) -> N
 def test_nothing_is_sent_when_the_count_is_not_confirmed(settled: Settled) -> None:
     platform = judge(settled)
     named: list[int] = []
+
+    def agreed(count: int) -> bool:
+        named.append(count)
+        return False
+
     with pytest.raises(Stop, match="count was not confirmed"):
-        settled.verify({"judge": platform}, agreed=lambda count: named.append(count) or False)
+        settled.verify({"judge": platform}, agreed=agreed)
     assert named == [10]
     assert platform.asked == []
 

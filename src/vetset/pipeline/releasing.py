@@ -68,8 +68,9 @@ def _found(book: Casebook, basis: str) -> Iterable[Found]:
             borne = kernels.borne_by(case.address)
             names = {kernels.name_of(value, book.keys.case_key): value for value in borne}
             bears = frozenset(name for name, value in names.items() if kernels.bears(case.address, value))
-            stands = met or state in ACCUSED
-            yield Found((case.shard_id, case.row), stands, bears & spreading, spreading.intersection(names))
+            # A refuted row may stay out, since its address led to what stands; what it bears accuses no other row.
+            spreads = frozenset[str]() if state in RELEASED else spreading.intersection(names)
+            yield Found((case.shard_id, case.row), met or state in ACCUSED, bears & spreading, spreads)
 
 
 def _spreading(book: Casebook) -> frozenset[str]:
