@@ -41,6 +41,8 @@ MAY_UNSEAL = (
     "sandbox/",
     "fetcher/",
     "platforms/",
+    "hashlists/service.py",  # the header that lets us in
+    "wiring/exchanging.py",  # what a file holds, made into that header
 )
 
 PURE = ("records/", "cases.py", "ports.py", "errors.py", "kernels/")
@@ -186,7 +188,9 @@ def test_nothing_that_could_show_or_fetch_a_picture_is_imported() -> None:
     allowed = {
         "sandbox/": {"PIL"},
         "fetcher/": {"pycurl", "socket"},
-        "testing/": {"socket"},  # servers for tests, on real sockets
+        "testing/": {"socket", "http"},  # servers for tests, on real sockets
+        "hashlists/": {"httpx"},  # lists from the bodies that give them out
+        "platforms/": {"httpx"},
     }
     for name, tree in trees():
         found = imports(tree) & banned - allowed.get(f"{name.partition('/')[0]}/", set())

@@ -98,6 +98,7 @@ def settings_page() -> str:
         ("[fingerprint]", config.FingerprintSettings),
         ("[match]", config.MatchSettings),
         ("[lists.NAME]", config.ListSettings),
+        ("[exchanges.NAME]", config.ExchangeSettings),
         ("[sandbox]", config.SandboxSettings),
         ("[fetch]", config.FetchSettings),
         ("[agreement]", config.AgreementSettings),
@@ -112,7 +113,7 @@ def settings_page() -> str:
         for item in dataclasses.fields(table):
             if item.repr:
                 kind = getattr(hints[item.name], "__name__", str(hints[item.name])).replace("|", "or")
-                text.append(f"| `{item.name}` | {kind} | `{item.default!r}` |")
+                text.append(f"| `{item.name}` | {kind} | `{default_of(item)!r}` |")
         text.append("")
     text.append("## `[columns]`\n\nOur column name = the dataset's, where its own spelling is not known: ")
     text.append(", ".join(f"`{column}`" for column in records.Column) + ".\n")
@@ -122,6 +123,10 @@ def settings_page() -> str:
         for name, rules in config.NAMED_POLICIES.items()
     ]
     return "\n".join(text) + "\n"
+
+
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def rule_words(rule: config.Rule) -> str:

@@ -13,9 +13,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, ListSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, ExchangeSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
@@ -26,7 +26,8 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
+    exchanges = {name: _placed_in(path.parent, exchange) for name, exchange in settings.exchanges.items()}
+    return replace(settings, policy=_with_paths_from(settings.policy, path.parent), exchanges=exchanges)
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -59,6 +60,18 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
 
     rules = tuple(replace(rule, words_file=placed(rule.words_file)) for rule in policy.rules)
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
+
+
+def _placed_in(folder: Path, exchange: ExchangeSettings) -> ExchangeSettings:
+    def placed(name: str) -> str:
+        return str(folder / name) if name else ""
+
+    return replace(
+        exchange,
+        folder=placed(exchange.folder),
+        file=placed(exchange.file),
+        credentials_file=placed(exchange.credentials_file),
+    )
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -97,11 +110,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _built(kind, _checked(value, dict, where), where=where)  # type: ignore[arg-type]
     if kind in _LISTS:
         return tuple(_value(_LISTS[kind], item, where) for item in _checked(value, list, where))
-    if kind == Mapping[str, ListSettings]:
-        tables = _checked(value, dict, where)
-        return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
-    if kind == Mapping[str, str]:
-        return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
+    if get_origin(kind) is get_origin(Mapping[str, str]):
+        _, inner = get_args(kind)
+        return {name: _value(inner, item, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
     return _score(value, where) if kind in (float | None, float) else _plain_value(kind, value, where)
 
 
@@ -117,15 +128,20 @@ def _score(value: Any, where: str) -> float:
 
 def _plain_value(kind: Any, value: Any, where: str) -> Any:
     _checked(value, kind, where)
-    least, most = _RANGES.get(where.rpartition(".")[2] if where.startswith("lists.") else where, (1, None))
+    least, most = _RANGES.get(_unnamed(where), (1, None))
     if kind is int and (value < least or (most is not None and value > most)):
         words = f"at least {least}" if most is None else f"from {least} to {most}"
         raise Stop(f"setting {where} should be {words}", hint="see docs/reference/settings.md")
-    if where in _CHOICES and value not in _CHOICES[where]:
-        raise Stop(
-            f"setting {where} should be one of {', '.join(_CHOICES[where])}", hint="see docs/reference/settings.md"
-        )
+    choices = _CHOICES.get(_unnamed(where))
+    if choices and value not in choices:
+        raise Stop(f"setting {where} should be one of {', '.join(choices)}", hint="see docs/reference/settings.md")
     return value
+
+
+def _unnamed(where: str) -> str:
+    """The setting's place with the name of its table left out: `lists.radius_bits` of every list."""
+    head, _, rest = where.partition(".")
+    return f"{head}.{rest.rpartition('.')[2]}" if head in _NAMED_TABLES else where
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
@@ -135,13 +151,16 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
+_NAMED_TABLES = ("lists", "exchanges")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
 _RANGES: Mapping[str, tuple[int, int | None]] = {
     "audit.spread_limit": (0, None),
     "run.workers": (0, None),
-    "radius_bits": (0, _MOST_RADIUS_BITS),
+    "lists.radius_bits": (0, _MOST_RADIUS_BITS),
+    "exchanges.valid_days": (0, 36_500),
+    "exchanges.window_days": (1, 36_500),
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
     "fetch.connections": (1, 4096),
@@ -167,6 +186,8 @@ _SPANS: Mapping[str, tuple[float, float]] = {
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
+    "exchanges.kind": ("ncmec", "csv", "json", "text"),
+    "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),
 }
