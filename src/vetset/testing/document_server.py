@@ -1,6 +1,6 @@
 """A body that gives its list out as one document over HTTP, emulated: an entity tag, credentials, a new edition.
 
-In it: `Documents` by path. Not in it: HTTP and its faults (`service`), what stands in a document.
+In it: `Documents` by path. Not in it: HTTP and its faults (`serving`), what stands in a document.
 Rules: every document is made up by the caller.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vetset.testing.service import Asked, Reply, Served, served
+from vetset.testing.serving import Asked, Reply, Served, served
 
 
 @dataclass(slots=True)

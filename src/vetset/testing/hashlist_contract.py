@@ -23,7 +23,7 @@ from vetset.hashlists.exchange import Exchange
 from vetset.hashlists.fetching import Fetched, Wanted
 from vetset.hashlists.state import Segments
 from vetset.records import Signal
-from vetset.testing.service import Fault, Reply, Served
+from vetset.testing.serving import Fault, Reply, Served
 from vetset.vault import age
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 In it: what the public facts of the interface say, its traps among them: entries in no order of time, an update and a
 delete of one id, windows without entries, fingerprints by reference only, pages that lead to a next one.
-Not in it: HTTP and its faults (`service`), feedback, the client, from which nothing here was taken.
+Not in it: HTTP and its faults (`serving`), feedback, the client, from which nothing here was taken.
 Rules: every value is made up. An answer shows what was said in the window asked for, in the order in which it came in.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
-from vetset.testing.service import Asked, Reply, Served, lets_in, served
+from vetset.testing.serving import Asked, Reply, Served, lets_in, served
 
 NAMESPACE = "https://hashsharing.ncmec.org/hashsharing/v2"
 USER, PASSWORD = "invented", "made-up-word"
