@@ -3,8 +3,8 @@
 In it: the question whether a match still stands, and the closure over rows that share a value. Not in it: where cases
 are kept, what becomes of a released row (`cases`).
 Rules: doubt removes. A match falls only if a newer version of its own list is in hand, has values of its kind, and
-holds its value no more, under any entry. A row is released only if all its matches fell, no list in hand holds what the row records, and it
-shares no value with a row that stays. Each release says which entries of which versions it rests on.
+holds its value no more, under any entry. A row is released only if all its matches fell, no list in hand holds what
+the row records, and it shares no value with a row that stays. Each release says on which entries it rests.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from vetset.hashlists.layout import About
 from vetset.hashlists.ncmec_service import Ncmec
 from vetset.hashlists.seen import highest_seen
 from vetset.hashlists.service import Secret, Service
+from vetset.platforms.credential import Credential
 from vetset.records import Sealed, Signal
 from vetset.vault import check_recipients, custodian, read_identities
 from vetset.vault.custody import CUSTODIAN_KEY
-from vetset.wiring.credential import credential_of
 
 SANDBOX = "-sandbox"
 
@@ -117,21 +117,15 @@ def _secret(settings: ExchangeSettings, where: str) -> Secret | None:
     kind = settings.authorization
     if kind == "none":
         return None
-    named = credential_of(where, file=settings.credentials_file, variable=settings.credentials_variable)
+    named = Credential(f"[{where}]", settings.credentials_variable, settings.credentials_file)
     if kind == "header":
         if not settings.header.strip():
             raise Stop(f"[{where}] names no header", hint='header = "X-Api-Key", or whatever the body asks for')
-        return Secret(settings.header.strip(), named)
-    return Secret("Authorization", Sealed(_authorization(kind, named, where)))
-
-
-def _authorization(kind: str, named: Sealed[str], where: str) -> str:
-    text = named.unseal()
+        return Secret(settings.header.strip(), Sealed(named.resolve()))
     if kind == "bearer":
-        return f"Bearer {text}"
-    if ":" not in text:
-        raise Stop(f"the credentials of [{where}] are not user:password", hint="one line, or another `authorization`")
-    return "Basic " + base64.b64encode(text.encode("ascii")).decode("ascii")
+        return Secret("Authorization", Sealed(f"Bearer {named.resolve()}"))
+    pair = ":".join(named.pair()).encode("ascii")
+    return Secret("Authorization", Sealed("Basic " + base64.b64encode(pair).decode("ascii")))
 
 
 def _document(settings: ExchangeSettings, where: str, whence: Whence) -> Document:
