@@ -41,6 +41,7 @@ MAY_UNSEAL = (
     "sandbox/",
     "fetcher/",
     "platforms/",
+    "hashlists/service.py",  # the header that lets us in
 )
 
 PURE = ("records/", "cases.py", "ports.py", "errors.py", "kernels/")
@@ -186,8 +187,9 @@ def test_nothing_that_could_show_or_fetch_a_picture_is_imported() -> None:
     allowed = {
         "sandbox/": {"PIL"},
         "fetcher/": {"pycurl", "socket"},
-        "platforms/": {"httpx"},
         "testing/": {"socket", "http"},  # servers for tests, on real sockets
+        "hashlists/": {"httpx"},  # lists from the bodies that give them out
+        "platforms/": {"httpx"},
     }
     for name, tree in trees():
         found = imports(tree) & banned - allowed.get(f"{name.partition('/')[0]}/", set())

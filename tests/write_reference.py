@@ -98,6 +98,7 @@ def settings_page() -> str:
         ("[fingerprint]", config.FingerprintSettings),
         ("[match]", config.MatchSettings),
         ("[lists.NAME]", config.ListSettings),
+        ("[exchanges.NAME]", config.ExchangeSettings),
         ("[sandbox]", config.SandboxSettings),
         ("[fetch]", config.FetchSettings),
         ("[agreement]", config.AgreementSettings),

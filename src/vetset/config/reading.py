@@ -15,10 +15,11 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, PlatformSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, ExchangeSettings, PlatformSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
+Body = TypeVar("Body", ExchangeSettings, PlatformSettings)
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -26,8 +27,10 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    platforms = {name: _platform_in(path.parent, platform) for name, platform in settings.platforms.items()}
-    return replace(settings, policy=_with_paths_from(settings.policy, path.parent), platforms=platforms)
+    exchanges = {name: _placed_in(path.parent, exchange) for name, exchange in settings.exchanges.items()}
+    platforms = {name: _placed_in(path.parent, platform) for name, platform in settings.platforms.items()}
+    policy = _with_paths_from(settings.policy, path.parent)
+    return replace(settings, policy=policy, exchanges=exchanges, platforms=platforms)
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -62,15 +65,15 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
 
 
-def _platform_in(folder: Path, platform: PlatformSettings) -> PlatformSettings:
-    def placed(name: str) -> str:
-        return str(folder / name) if name else ""
+#: What of a table of a body is a path.
+_PATHS = frozenset({"folder", "file", "credentials_file", "certificates_file"})
 
-    return replace(
-        platform,
-        credentials_file=placed(platform.credentials_file),
-        certificates_file=placed(platform.certificates_file),
-    )
+
+def _placed_in(folder: Path, table: Body) -> Body:
+    """The table of a body; its paths count from where the settings lie."""
+    names = [item.name for item in fields(table) if item.name in _PATHS and getattr(table, item.name)]
+    placed: dict[str, Any] = {name: str(folder / getattr(table, name)) for name in names}
+    return replace(table, **placed)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-_NAMED_TABLES = ("lists", "platforms")
+_NAMED_TABLES = ("lists", "exchanges", "platforms")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
@@ -162,6 +165,8 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "platforms.requests_per_month": (0, None),
     "platforms.timeout_seconds": (1, 3600),
     "platforms.attempts": (1, 20),
+    "exchanges.valid_days": (0, 36_500),
+    "exchanges.window_days": (1, 36_500),
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
     "fetch.connections": (1, 4096),
@@ -191,6 +196,8 @@ _SPANS: Mapping[str, tuple[float, float]] = {
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
+    "exchanges.kind": ("ncmec", "csv", "json", "text"),
+    "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),
     "platforms.kind": ("shield", "photodna", "hma"),

@@ -78,6 +78,35 @@ class ListSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeSettings:
+    """`[exchanges.NAME]`: a body's list, got by `vetset lists fetch NAME`. Paths count from where this file lies.
+
+    A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment).
+    """
+
+    kind: str = "ncmec"  # ncmec: hash sharing, version 2; csv, json, text: one document that is the whole list
+    url: str = ""  # https; asked with --live only
+    sandbox_url: str = ""  # a body's test service, or an emulator on this machine; asked without --live
+    file: str = ""  # csv, json, text: a file in place of an address
+    folder: str = "lists"  # where NAME-VERSION.vsl and what is known so far (sealed) are kept
+    authorization: str = "basic"  # basic: user:password; bearer: a token; header: a value for `header`; none
+    header: str = ""  # the header's name, with authorization = "header"
+    credentials_file: str = ""
+    credentials_variable: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)  # csv, json: what holds what, as in `lists compile --map`
+    items: str = ""  # json: where the entries stand, as in "data.hashes"; empty: at the top
+    signal: str = ""  # text: what bare values are
+    signals: tuple[str, ...] = ()  # compiled from what comes; empty: every kind
+    recipients: tuple[str, ...] = ()  # age1... that list and state are sealed to; empty: your own key
+    source: str = ""  # who gives the list out
+    purpose: str = ""  # what it may be used for
+    valid_days: int = 0  # a version expires so many days after it was made; 0: never
+    since: str = "2014-01-01"  # ncmec: the first day asked for, UTC
+    window_days: int = 30  # ncmec: days asked for at once
+    max_bytes: int = 4 * 1024 * 1024 * 1024  # csv, json, text: a larger document is refused
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
 
@@ -195,6 +224,7 @@ class Settings:
     fingerprint: FingerprintSettings = field(default_factory=FingerprintSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
+    exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)

@@ -78,6 +78,7 @@ from vetset.kernels.quota import (
 from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 from vetset.kernels.web import WebMarks, body_bytes, requests_of, same_web, web_hashes_of, web_marks, web_of
+from vetset.kernels.withdrawal import Finding, Gone, Release, released
 
 __all__ = [
     "EMPTY_DIGESTS",
@@ -92,8 +93,11 @@ __all__ = [
     "VARIANTS",
     "Binding",
     "Digests",
+    "Finding",
+    "Gone",
     "Need",
     "Plan",
+    "Release",
     "WebMarks",
     "above",
     "addresses",
@@ -146,6 +150,7 @@ __all__ = [
     "raw_of",
     "recorded_by",
     "recorded_digests",
+    "released",
     "requests_of",
     "same_value",
     "same_web",

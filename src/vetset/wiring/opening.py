@@ -294,8 +294,8 @@ def _run_toml(
     }
 
 
-#: Tables of what comes after a run: they decide nothing of it, and say where secrets stand.
-_APART = ("platforms", "verify", "report")
+#: Tables of what comes before or after a run: they decide nothing of it, and say where secrets stand.
+_APART = ("exchanges", "platforms", "verify", "report")
 
 
 def _without_words(tree: Any) -> Any:
