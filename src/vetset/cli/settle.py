@@ -52,6 +52,14 @@ _sending = _decorated(
 @click.option("--to", "recipients", multiple=True, metavar="age1...", help="The body's key; with --bundle.")
 @click.option("--body", metavar="NAME", help="Whose word it will be; with --bundle. [the name of OUT]")
 @click.option("--verdicts", "verdict_file", type=PATH, metavar="FILE", help="Read a body's verdict file back.")
+@click.option(
+    "--withdrawn",
+    "newer_lists",
+    type=PATH,
+    multiple=True,
+    metavar="L.vsl",
+    help="A list as it is now: cases of which it took back every entry are refuted; repeatable.",
+)
 @click.option("--parties", type=click.IntRange(1, 9), help="Independent parties needed to confirm a case. [1]")
 @_sending
 def verify(run: Path, **options: Any) -> int:
@@ -70,20 +78,27 @@ def verify(run: Path, **options: Any) -> int:
       vetset verify run1 --platform shield --settings bodies.toml --live
       vetset verify run1 --bundle for-hotline --to age1... --body hotline
       vetset verify run1 --verdicts answer.jsonl
+      vetset verify run1 --withdrawn hotline-v8.vsl
 
     A machine's "no match" leaves a case undecided and its row out. What people refute, the next `clean` keeps.
     """
     from vetset.wiring import verdicts
 
     request = _verifying(run, options)
-    ways = [name for name in ("platforms", "bundle_folder", "verdict_file") if options[name]]
+    ways = [name for name in ("platforms", "bundle_folder", "verdict_file", "newer_lists") if options[name]]
     if len(ways) != 1:
-        raise Stop("verify needs one of --platform, --bundle and --verdicts", hint="see `vetset verify --help`")
+        raise Stop(
+            "verify needs one of --platform, --bundle, --verdicts and --withdrawn", hint="see `vetset verify --help`"
+        )
     if options["bundle_folder"]:
         out = options["bundle_folder"]
         return _ended(verdicts.verify_by_bundle(request, out, options["recipients"], options["body"] or out.name))
     if options["verdict_file"]:
         return _ended(verdicts.read_verdicts(request, options["verdict_file"]))
+    if options["newer_lists"]:
+        from vetset.wiring.withdrawing import withdraw
+
+        return _ended(withdraw(request, options["newer_lists"]))
     return _ended(verdicts.verify_by_platforms(request, verdicts.bodies_of(request)))
 
 
