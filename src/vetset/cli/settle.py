@@ -45,6 +45,9 @@ _sending = _decorated(
 )
 
 
+_WITHDRAWN = "A list as it is now; cases of which it took back every entry are refuted. Repeatable."
+
+
 @click.command(short_help="Ask bodies that may judge about what a run found.")
 @click.argument("run", type=PATH)
 @click.option("--platform", "platforms", multiple=True, metavar="NAME", help="Ask this platform; repeatable, in order.")
@@ -52,14 +55,7 @@ _sending = _decorated(
 @click.option("--to", "recipients", multiple=True, metavar="age1...", help="The body's key; with --bundle.")
 @click.option("--body", metavar="NAME", help="Whose word it will be; with --bundle. [the name of OUT]")
 @click.option("--verdicts", "verdict_file", type=PATH, metavar="FILE", help="Read a body's verdict file back.")
-@click.option(
-    "--withdrawn",
-    "newer_lists",
-    type=PATH,
-    multiple=True,
-    metavar="L.vsl",
-    help="A list as it is now: cases of which it took back every entry are refuted; repeatable.",
-)
+@click.option("--withdrawn", "newer_lists", type=PATH, multiple=True, metavar="L.vsl", help=_WITHDRAWN)
 @click.option("--parties", type=click.IntRange(1, 9), help="Independent parties needed to confirm a case. [1]")
 @_sending
 def verify(run: Path, **options: Any) -> int:
@@ -87,9 +83,7 @@ def verify(run: Path, **options: Any) -> int:
     request = _verifying(run, options)
     ways = [name for name in ("platforms", "bundle_folder", "verdict_file", "newer_lists") if options[name]]
     if len(ways) != 1:
-        raise Stop(
-            "verify needs one of --platform, --bundle, --verdicts and --withdrawn", hint="see `vetset verify --help`"
-        )
+        raise Stop("name one of --platform, --bundle, --verdicts and --withdrawn", hint="see `vetset verify --help`")
     if options["bundle_folder"]:
         out = options["bundle_folder"]
         return _ended(verdicts.verify_by_bundle(request, out, options["recipients"], options["body"] or out.name))

@@ -1,7 +1,7 @@
 """The job `verify --withdrawn`: a newer version of a run's list may have taken back every entry that hit a case.
 
-In it: the lists opened, what fell told to the casebook. Not in it: what falls (`kernels.withdrawal`), what that does to a
-case (`cases`), and releasing its row (`clean`).
+In it: the lists opened, what fell told to the casebook. Not in it: what falls (`kernels.withdrawal`), what that does to
+a case (`cases`), and releasing its row (`clean`).
 Rules: doubt keeps: a picture's cases fall together or not at all, and none falls that a body accuses.
 """
 
