@@ -8,6 +8,7 @@ from vetset.config.reading import read_settings, settings_from, with_budgets
 from vetset.config.tables import (
     AgreementSettings,
     AuditSettings,
+    AuthoritySettings,
     BudgetSettings,
     ExchangeSettings,
     FetchSettings,
@@ -28,6 +29,7 @@ __all__ = [
     "RESEARCH_SAFE",
     "AgreementSettings",
     "AuditSettings",
+    "AuthoritySettings",
     "BudgetSettings",
     "ExchangeSettings",
     "FetchSettings",

@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, ExchangeSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
@@ -26,8 +26,12 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    exchanges = {name: _placed_in(path.parent, exchange) for name, exchange in settings.exchanges.items()}
-    return replace(settings, policy=_with_paths_from(settings.policy, path.parent), exchanges=exchanges)
+    return replace(
+        settings,
+        policy=_with_paths_from(settings.policy, path.parent),
+        exchanges={name: _placed_in(path.parent, table) for name, table in settings.exchanges.items()},
+        authorities={name: _placed_in(path.parent, table) for name, table in settings.authorities.items()},
+    )
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -62,16 +66,10 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
 
 
-def _placed_in(folder: Path, exchange: ExchangeSettings) -> ExchangeSettings:
-    def placed(name: str) -> str:
-        return str(folder / name) if name else ""
-
-    return replace(
-        exchange,
-        folder=placed(exchange.folder),
-        file=placed(exchange.file),
-        credentials_file=placed(exchange.credentials_file),
-    )
+def _placed_in(folder: Path, table: Table) -> Table:
+    """The table with its paths counted from the folder."""
+    paths = {item.name: getattr(table, item.name) for item in fields(table) if item.name in _PATHS}  # type: ignore[arg-type]
+    return replace(table, **{name: str(folder / text) for name, text in paths.items() if text})  # type: ignore[type-var]
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -151,7 +149,8 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-_NAMED_TABLES = ("lists", "exchanges")
+_PATHS = ("folder", "file", "credentials_file", "certificates_file")
+_NAMED_TABLES = ("lists", "exchanges", "authorities")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
@@ -186,6 +185,7 @@ _SPANS: Mapping[str, tuple[float, float]] = {
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
+    "authorities.kind": ("cybertip",),
     "exchanges.kind": ("ncmec", "csv", "json", "text"),
     "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
