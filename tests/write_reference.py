@@ -27,6 +27,7 @@ def pages() -> dict[str, str]:
     """File name -> text, for every page of the reference."""
     written = {f"{name}.md": command_page(name, command) for name, command in commands()}
     written["index.md"] = stage_page("index")
+    written.setdefault("report.md", stage_page("report"))
     written["settings.md"] = settings_page()
     written["outcomes.md"] = outcomes_page()
     written["cases.md"] = cases_page()
@@ -99,6 +100,7 @@ def settings_page() -> str:
         ("[match]", config.MatchSettings),
         ("[lists.NAME]", config.ListSettings),
         ("[exchanges.NAME]", config.ExchangeSettings),
+        ("[authorities.NAME]", config.AuthoritySettings),
         ("[sandbox]", config.SandboxSettings),
         ("[fetch]", config.FetchSettings),
         ("[agreement]", config.AgreementSettings),

@@ -8,6 +8,7 @@ from vetset.config.reading import read_settings, settings_from, with_budgets
 from vetset.config.tables import (
     AgreementSettings,
     AuditSettings,
+    AuthoritySettings,
     BudgetSettings,
     ExchangeSettings,
     FetchSettings,
@@ -31,6 +32,7 @@ __all__ = [
     "RESEARCH_SAFE",
     "AgreementSettings",
     "AuditSettings",
+    "AuthoritySettings",
     "BudgetSettings",
     "ExchangeSettings",
     "FetchSettings",

@@ -15,11 +15,10 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, ExchangeSettings, PlatformSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
-Body = TypeVar("Body", ExchangeSettings, PlatformSettings)
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -27,10 +26,13 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    exchanges = {name: _placed_in(path.parent, exchange) for name, exchange in settings.exchanges.items()}
-    platforms = {name: _placed_in(path.parent, platform) for name, platform in settings.platforms.items()}
-    policy = _with_paths_from(settings.policy, path.parent)
-    return replace(settings, policy=policy, exchanges=exchanges, platforms=platforms)
+    return replace(
+        settings,
+        policy=_with_paths_from(settings.policy, path.parent),
+        exchanges={name: _placed_in(path.parent, table) for name, table in settings.exchanges.items()},
+        platforms={name: _placed_in(path.parent, table) for name, table in settings.platforms.items()},
+        authorities={name: _placed_in(path.parent, table) for name, table in settings.authorities.items()},
+    )
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -65,15 +67,10 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
 
 
-#: What of a table of a body is a path.
-_PATHS = frozenset({"folder", "file", "credentials_file", "certificates_file"})
-
-
-def _placed_in(folder: Path, table: Body) -> Body:
-    """The table of a body; its paths count from where the settings lie."""
-    names = [item.name for item in fields(table) if item.name in _PATHS and getattr(table, item.name)]
-    placed: dict[str, Any] = {name: str(folder / getattr(table, name)) for name in names}
-    return replace(table, **placed)
+def _placed_in(folder: Path, table: Table) -> Table:
+    """The table with its paths counted from the folder."""
+    paths = {item.name: getattr(table, item.name) for item in fields(table) if item.name in _PATHS}  # type: ignore[arg-type]
+    return replace(table, **{name: str(folder / text) for name, text in paths.items() if text})  # type: ignore[type-var]
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -153,7 +150,8 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
-_NAMED_TABLES = ("lists", "exchanges", "platforms")
+_PATHS = ("folder", "file", "credentials_file", "certificates_file")
+_NAMED_TABLES = ("lists", "exchanges", "platforms", "authorities")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
@@ -196,6 +194,7 @@ _SPANS: Mapping[str, tuple[float, float]] = {
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
+    "authorities.kind": ("cybertip",),
     "exchanges.kind": ("ncmec", "csv", "json", "text"),
     "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),

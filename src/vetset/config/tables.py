@@ -107,6 +107,28 @@ class ExchangeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthoritySettings:
+    """`[authorities.NAME]`: whom the law names to be told, and who tells. Told with --live, or at a `sandbox_url`.
+
+    The credentials (user:password) are named, never held: a file that only you can read, or a variable.
+    """
+
+    kind: str = "cybertip"  # NCMEC's CyberTipline
+    sandbox_url: str = ""  # its test service, or an emulator on this machine
+    credentials_file: str = ""
+    credentials_variable: str = ""
+    email: str = ""  # of the person who reports; goes with every report, as all that follows
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    platform: str = ""  # the application's name, if any
+    company_template: str = ""  # what your organisation says in every report
+    terms_of_service: str = ""
+    legal_url: str = ""
+    certificates_file: str = ""  # PEM of authorities of certificates that are trusted; empty: this system's
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
 
@@ -225,6 +247,7 @@ class Settings:
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
     exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
+    authorities: Mapping[str, AuthoritySettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)

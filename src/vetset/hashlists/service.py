@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ import httpx
 from vetset.errors import ServiceError, Stop
 from vetset.records import Sealed
 
+logging.getLogger("httpx").disabled = True  # it would repeat every address
 #: Attempts at one request, and the longest wait between two. A service that says longer is left alone till then.
 ATTEMPTS = 6
 MAX_WAIT_SECONDS = 300.0

@@ -295,7 +295,7 @@ def _run_toml(
 
 
 #: Tables of what comes before or after a run: they decide nothing of it, and say where secrets stand.
-_APART = ("exchanges", "platforms", "verify", "report")
+_APART = ("exchanges", "platforms", "authorities", "verify", "report")
 
 
 def _without_words(tree: Any) -> Any:
