@@ -1,4 +1,4 @@
-"""The commands that settle what a run found: `verify`.
+"""The commands that settle what a run found: `verify` and `report`.
 
 In it: options, the plan on the screen, and the confirmation by count. Not in it: work (`wiring`).
 Rules: nothing is sent without --live and a count that the operator named; nothing that was found is shown.
@@ -94,6 +94,44 @@ def verify(run: Path, **options: Any) -> int:
 
         return _ended(withdraw(request, options["newer_lists"]))
     return _ended(verdicts.verify_by_platforms(request, verdicts.bodies_of(request)))
+
+
+@click.command(short_help="Tell an authority of what bodies confirmed.")
+@click.argument("run", type=PATH)
+@click.option("--authority", metavar="NAME", help="Tell this authority of the settings.")
+@click.option("--bundle", "bundle_folder", type=PATH, metavar="OUT", help="Seal what is to be told, in OUT, by hand.")
+@click.option("--to", "recipients", multiple=True, metavar="age1...", help="The authority's key; with --bundle.")
+@click.option("--body", metavar="NAME", help="The authority told by hand; with --bundle and --receipt.")
+@click.option("--receipt", metavar="BUNDLE", help="Note that the authority named by --body has this bundle.")
+@_sending
+def report(run: Path, **options: Any) -> int:
+    """Tell an authority of each picture of RUN that a body confirmed: once, with all its addresses.
+
+    Never told: what no body confirmed, what is harmful and not illegal, entries for tests. No picture is sent. The plan
+    is shown first, and nothing is sent without --live and the count of reports. Interrupted anywhere, the same command
+    goes on and reports no picture twice. Receipts are sealed in RUN, and `status` says until when it is to be kept.
+
+    \b
+    Examples:
+      vetset report run1 --authority cybertip --settings bodies.toml
+      vetset report run1 --authority cybertip --settings bodies.toml --live
+      vetset report run1 --bundle for-police --to age1... --body police
+      vetset report run1 --receipt 0123456789abcdef --body police
+    """
+    from vetset.wiring import reports
+
+    request = _verifying(run, options)
+    ways = [name for name in ("authority", "bundle_folder", "receipt") if options[name]]
+    if len(ways) != 1:
+        raise Stop("name one of --authority, --bundle and --receipt", hint="see `vetset report --help`")
+    if options["authority"]:
+        return _ended(reports.report_to(request, options["authority"], reports.named_authorities(request)))
+    if options["bundle_folder"]:
+        out = options["bundle_folder"]
+        return _ended(reports.report_by_bundle(request, out, options["recipients"], options["body"] or out.name))
+    if not options["body"]:
+        raise Stop("--receipt does not say of whom", hint="name the authority with --body NAME")
+    return _ended(reports.report_receipt(request, options["receipt"], options["body"]))
 
 
 def _verifying(run: Path, options: dict[str, Any]) -> Verifying:

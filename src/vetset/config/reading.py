@@ -183,7 +183,6 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "budget.host_groups": (1, 999),
     "verify.parties": (1, 9),
     "report.preserve_days": (1, 36_500),
-    "report.alarm_days": (0, 36_500),
 }
 #: What other numbers may be. A month of asking is more than any run should need.
 _SPANS: Mapping[str, tuple[float, float]] = {

@@ -170,7 +170,6 @@ class ReportSettings:
     """`[report]`: what follows from a finished report."""
 
     preserve_days: int = 365  # what was reported is to be kept so long (in the US 18 U.S.C. 2258A(h), since May 2024)
-    alarm_days: int = 30  # so many days before that ends `status` says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.planning import named
 from vetset.pipeline.releasing import heeded
+from vetset.pipeline.reporting import preservation_lines, preserved
 from vetset.pipeline.room import held_rows
 from vetset.pipeline.watching import Watcher
 from vetset.records import FETCH_TROUBLES, Reach, ScreenOutcome
@@ -271,8 +272,11 @@ def _about(run: Opened, seconds: float) -> About:
 # --- what a run left ----------------------------------------------------------------------------------------------
 
 
-def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
-    """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too."""
+def status_of(run: Path, *, verify: bool = False, today: date | None = None, alarm_days: int = 30) -> dict[str, Any]:
+    """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too.
+
+    With `today`, duties to keep what was reported that end within `alarm_days` are an alarm.
+    """
     ledger, known = known_run(run)
     shards = len(known["inputs"])
     reach = known["settings"].get("audit", {}).get("reach", Reach.COLUMNS)
@@ -291,9 +295,12 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
         "open": (run / "run.key").exists(),
         "problems": problems,
         "sound": not problems,
+        "preserve": preserved(ledger),
         "folders_unseen": cleaned is not None and kept is None and _has_folders(ledger),
     }
     state["lines"] = list(_status_lines(run, state, failures))
+    if today is not None:
+        state["lines"] += preservation_lines(state["preserve"], today, alarm_days)
     return state
 
 

@@ -199,10 +199,7 @@ def verify_by_bundle(
     to = check_recipients(recipients)
     if not to:
         raise Stop("a bundle is sealed to a body's key", hint="name it with --to age1...")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Stop(f"{out} exists and is not an empty folder", hint="name a new folder for the bundle")
-    if request.run.resolve() in (out.resolve(), *out.resolve().parents):
-        raise Stop("--bundle lies inside RUN", hint="name a folder outside it: the bundle is to be handed on")
+    must_be_apart(request.run, out)
     with opened_book(request.run, request.identities, request.config_folder, disk) as run:
         exhibits = run.book.open_exhibits()
         if not exhibits:
@@ -218,6 +215,14 @@ def verify_by_bundle(
         run.book.journal.fold()
         words = (f"{len(every):,} cases of {len(exhibits):,} pictures sealed for {body} in {out}: bundle {made.id}",)
         return Result(complete=True, hits=0, lines=(*words, "its verdict file comes back with --verdicts FILE"))
+
+
+def must_be_apart(run: Path, out: Path) -> None:
+    """A bundle goes into a new folder outside the run. Raises Stop."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Stop(f"{out} exists and is not an empty folder", hint="name a new folder for the bundle")
+    if run.resolve() in (out.resolve(), *out.resolve().parents):
+        raise Stop("--bundle lies inside RUN", hint="name a folder outside it: the bundle is to be handed on")
 
 
 def read_verdicts(request: Verifying, file: Path, disk: Disk | None = None) -> Result:
