@@ -108,7 +108,7 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuthoritySettings:
-    """`[authorities.NAME]`: whom the law names to be told, and who tells. Told with --live, or at a `sandbox_url`.
+    """`[authorities.NAME]`: whom the law names to be told, and who tells. Told with --live, at a `sandbox_url` if set.
 
     The credentials (user:password) are named, never held: a file that only you can read, or a variable.
     """

@@ -114,6 +114,9 @@ class ReportBook:
         self._preserve_days = preserve_days
         self.journal = Journal(book.vault, book.ledger.sink, REPORT)
         self.cases: dict[str, list[str]] = {}  # of the pictures that are being told, by id
+        self._standings: dict[str, Standing] = {}
+        for line in self.lines:
+            self._heed(line)
         self.reconcile()
 
     @property
@@ -122,18 +125,14 @@ class ReportBook:
 
     def known(self) -> frozenset[str]:
         """The pictures that this authority was, or was about to be, told of."""
-        return frozenset(line["picture"] for line in self.lines)
+        return frozenset(self._standings)
 
     def told_cases(self) -> frozenset[str]:
         """The cases for which there is a receipt."""
         return frozenset(case for line in self.lines if line["what"] == FINISHED for case in line["cases"])
 
     def standing(self, picture: str) -> Standing:
-        standing = Standing()
-        for line in self.lines:
-            if line["picture"] == picture:
-                standing = _after(standing, line)
-        return standing
+        return self._standings.get(picture, Standing())
 
     def intended(self, picture: str) -> None:
         self._append(INTENDED, picture)
@@ -158,7 +157,12 @@ class ReportBook:
         )
 
     def _append(self, what: str, picture: str, **more: Any) -> None:
-        self.journal.append([{"what": what, "authority": self._authority, "picture": picture, **more}])
+        line = {"what": what, "authority": self._authority, "picture": picture, **more}
+        self.journal.append([line])
+        self._heed(line)
+
+    def _heed(self, line: Mapping[str, Any]) -> None:
+        self._standings[line["picture"]] = _after(self.standing(line["picture"]), line)
 
     def reconcile(self) -> None:
         """Moves the cases of every receipt, and writes down the dates; what a crash cut off is made up for here."""

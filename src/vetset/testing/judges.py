@@ -1,17 +1,18 @@
-"""A platform in memory, for tests of what asks platforms: it judges by what it was told and notes what it was asked.
+"""Platforms and an authority in memory, for tests of what asks and tells them: they note what they were asked and told.
 
-In it: answers by fingerprint, abilities, and a place at which it fails. Not in it: any service's spelling, HTTP.
+In it: answers by fingerprint, abilities, a place at which they fail. Not in it: any service's spelling, HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from vetset.errors import ServiceError, Stop
-from vetset.ports import Platform
-from vetset.records import Abilities, Question, Ruling, Verdict
+from vetset.ports import Authority, Platform
+from vetset.records import Abilities, Letter, Question, Receipt, Ruling, Verdict
 
 SHIELDLIKE = Abilities("judge", "party", ("pdq",), batch=5, learns="fingerprints, and nothing else", live=True)
 
@@ -54,3 +55,49 @@ class MemoryBodies:
     @contextmanager
     def platform(self, name: str) -> Iterator[Platform]:
         yield self.platforms[name]
+
+
+TIPLINELIKE = Abilities("authority", "of the law", (), batch=1, learns="addresses, and nothing else", live=True)
+
+
+@dataclass
+class MemoryAuthority:
+    """Opens and finishes reports. `spoils` is called with each request's name, and may raise in place of an answer.
+
+    `before` is true while the request has not reached it yet: what is raised then, it never heard.
+    """
+
+    spoils: Callable[[str, bool], None] = lambda _request, _before: None
+    abilities: Abilities = TIPLINELIKE
+    open_reports: dict[str, list[str]] = field(default_factory=dict)
+    finished: dict[str, list[str]] = field(default_factory=dict)  # by report: its addresses
+    letters: list[Letter] = field(default_factory=list)
+    finished_at: datetime = datetime(2026, 11, 30, tzinfo=UTC)
+
+    def ready(self) -> None:
+        return
+
+    def open(self, letter: Letter) -> str:
+        self.spoils("open", True)
+        report_id = str(len(self.letters) + 1)
+        self.letters.append(letter)
+        self.open_reports[report_id] = [url.unseal().decode() for url in letter.urls]
+        self.spoils("open", False)
+        return report_id
+
+    def finish(self, report_id: str) -> Receipt:
+        self.spoils("finish", True)
+        if report_id not in self.finished:
+            if report_id not in self.open_reports:
+                raise ServiceError("authority", "gone")
+            self.finished[report_id] = self.open_reports.pop(report_id)
+        self.spoils("finish", False)
+        return Receipt(report_id, self.finished_at)
+
+    def retract(self, report_id: str) -> None:
+        self.open_reports.pop(report_id, None)
+
+    @contextmanager
+    def authority(self, _name: str) -> Iterator[Authority]:
+        """As the wiring opens one by its name."""
+        yield self
