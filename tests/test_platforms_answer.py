@@ -48,7 +48,7 @@ def test_kinds_are_exact() -> None:
         with pytest.raises(ServiceError, match="broken_answer"):
             at(table, name, int, "body")
     assert items({}, "a", "body") == items({"a": None}, "a", "body") == []
-    for listed in (1, [1], {}):
+    for listed in (1, [1], {"b": 1}):
         with pytest.raises(ServiceError, match="broken_answer"):
             items({"a": listed}, "a", "body")
 
