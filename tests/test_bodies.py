@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from tests.bodies import CANARY, CSAM, EDGES, KIND, NONE, edge, hma_server, pdq,
 from tests.bodies import known_to_bodies as known_to_bodies  # noqa: PLC0414 - a fixture
 from vetset.config import PlatformSettings, Settings, read_settings, settings_from
 from vetset.errors import ServiceError, Stop
+from vetset.kernels import seconds_left_of_month
 from vetset.platforms.photodna import EDGE_HASH_BYTES
 from vetset.records import Ruling, Signal
 from vetset.testing.emulation import Said, Service, served
@@ -168,6 +170,24 @@ def test_a_months_quota_is_kept_over_runs(tmp_path: Path, services: dict[str, Se
     with bodies(tmp_path, c3p=table).platform("c3p") as platform, pytest.raises(ServiceError, match="month_quota"):
         platform.judge(pdq(CSAM))
     assert len(services["shield"].heard) == 2
+
+
+def test_the_plan_knows_what_was_asked_this_month(tmp_path: Path, services: dict[str, Service]) -> None:
+    tables = {
+        "c3p": shield(services["shield"].url, requests_per_month=3, batch=10),
+        "microsoft": photodna(services["photodna"].url),
+    }
+    made = bodies(tmp_path, tables=tables)
+    with made.platform("c3p") as platform:
+        platform.judge(pdq(CSAM))
+    plan = bodies(tmp_path, live=False, tables=tables).plan({"pdq": 25, KIND: 11, "md5": 4}, ["c3p", "microsoft"])
+    shown = [(need.platform, need.requests, need.binding.value) for need in plan.needs]
+    assert shown == [("c3p", 3, "month"), ("microsoft", 3, "rate")]
+    moment = datetime.fromtimestamp(NOVEMBER, UTC)
+    assert plan.needs[0].seconds == seconds_left_of_month(moment)  # one of the three was used up before
+    assert plan.needs[1].seconds == pytest.approx(0.4)
+    assert dict(plan.untaken) == {"md5": 4}
+    assert len(services["shield"].heard) == 1
 
 
 # --- what the settings say ------------------------------------------------------------------------------------------

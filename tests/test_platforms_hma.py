@@ -220,14 +220,22 @@ def test_a_worse_bank_wins() -> None:
 
 @pytest.mark.parametrize(
     ("distance", "wanted", "is_near"),
-    [("0", 0, False), ("12", 12, True), ("31.0", 31, True), ("0.0", 0, False), ("-", None, False), (None, None, False)],
+    [
+        ("0", 0, False),
+        ("12", 12, True),
+        ("31.0", 31, True),
+        ("0.0", 0, False),
+        ("-", None, False),
+        (None, None, False),
+        (4, 4, True),
+    ],
 )
 def test_distances_as_they_come(distance: Any, wanted: int | None, is_near: bool) -> None:
     verdict = judged({"LISTED": [{"bank_content_id": 1, "distance": distance}]})
     assert (verdict.ruling, verdict.distance, verdict.near) == (Ruling.CSAM, wanted, is_near)
 
 
-@pytest.mark.parametrize("distance", ["", "near", "12.5", "-1", "1e3", "nan", 12, 12.0, True, [], "\uff19"])
+@pytest.mark.parametrize("distance", ["", "near", "12.5", "-1", "1e3", "nan", -1, 12.0, True, [], "\uff19"])
 def test_other_distances_are_an_error(distance: Any) -> None:
     with pytest.raises(ServiceError, match="broken_answer"):
         judged({"LISTED": [{"bank_content_id": 1, "distance": distance}]})
