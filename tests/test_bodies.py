@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 
 from tests.bodies import CANARY, CSAM, EDGES, KIND, NONE, edge, hma_server, pdq, photodna_server, shield_server
 from tests.bodies import known_to_bodies as known_to_bodies  # noqa: PLC0414 - a fixture
+from tests.driving import Place
 from vetset.config import PlatformSettings, Settings, read_settings, settings_from
 from vetset.errors import ServiceError, Stop
 from vetset.kernels import seconds_left_of_month
@@ -242,6 +244,17 @@ def test_no_secret_is_in_the_settings_or_their_words(tmp_path: Path) -> None:
     made = bodies(tmp_path, c3p=shield())
     assert "shield-secret" not in repr(made)
     assert {"password", "key", "token", "secret"}.isdisjoint(PlatformSettings.__dataclass_fields__)
+
+
+def test_a_run_knows_nothing_of_bodies_and_goes_on_with_others(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.write({"a.parquet": pa.table({"url": [f"http://a.example/{number}" for number in range(20)]})})
+    place.list_of("body", {"url": ["http://a.example/3"]})
+    tables = settings_from({"platforms": {"of-nobodys-business": hma(), "c3p": shield()}}).platforms
+    place.audit(platforms=tables)
+    known = (place.run / "run.toml").read_text("utf-8")
+    assert not [word for word in ("platforms", "of-nobodys", "SHIELD_LOGIN", CANARY.hex()) if word in known]
+    assert place.audit(platforms={}, resume=True).complete
 
 
 def stopped(folder: Path, name: str, kinds: tuple[str, ...] = ("EdgeKind",), **tables: Any) -> str:

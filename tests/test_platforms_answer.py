@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.bodies import made_up, pdq
 from vetset.errors import ServiceError
-from vetset.platforms.answer import at, exactly, items, parsed
+from vetset.platforms.answer import at, exactly, items, parsed, word
 from vetset.platforms.asked import answered
 from vetset.records import Abilities, Question, Ruling, Sealed, Verdict
 
@@ -51,6 +51,13 @@ def test_kinds_are_exact() -> None:
     for listed in (1, [1], {"b": 1}):
         with pytest.raises(ServiceError, match="broken_answer"):
             items({"a": listed}, "a", "body")
+
+
+def test_words_are_short_and_printable() -> None:
+    assert (word("A1", "body"), word(1001, "body"), word("", "body")) == ("A1", "1001", "")
+    for value in (None, True, 1.0, ["x"], {"x": "x"}, "x" * 201, "line\nfeed", "\x1b]8;;", "caf\u00e9"):
+        with pytest.raises(ServiceError, match="broken_answer"):
+            word(value, "body")
 
 
 # --- questions ------------------------------------------------------------------------------------------------------

@@ -190,6 +190,8 @@ def test_a_match_names_the_picture_its_distance_and_its_classes() -> None:
     (verdict,) = judged(matched(flag(MatchDistance=179), flag(Violations=["B2", "A1"], MatchDistance=2)))
     assert (verdict.ruling, verdict.match_ids, verdict.near, verdict.distance) == (Ruling.CSAM, ("1001",), True, 2)
     assert dict(verdict.noted) == {"code": "3000", "sources": "NCMEC", "violations": "A1 B2"}
+    (number,) = judged(matched(flag(AdvancedInfo=[{"Key": "MatchId", "Value": 1001}, {"Key": "Other", "Value": []}])))
+    assert number.match_ids == ("1001",)
     (exact,) = judged(matched(flag(MatchDistance=0)))
     assert (exact.near, exact.distance) == (False, 0)
 
@@ -223,7 +225,8 @@ def test_source_test_is_a_test_only_if_nothing_else_matched() -> None:
         matched(flag(MatchDistance="2")),
         matched(flag(MatchDistance=True)),
         matched(flag(Violations="A1")),
-        matched(flag(Violations=[1])),
+        matched(flag(Violations=[None])),
+        matched(flag(Source="\x1b[31m")),
         matched(flag(AdvancedInfo={"MatchId": 1})),
         matched(flag(AdvancedInfo=[{"Key": "MatchId"}])),
         matched("Test"),

@@ -11,6 +11,7 @@ from typing import Any
 import arachnid_shield_sdk.models as sdk
 import httpx
 import pytest
+from arachnid_shield_sdk import ArachnidShield
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -255,6 +256,18 @@ def test_the_sdk_reads_what_the_emulator_answers_for_pdq() -> None:
     assert not none.matches_known_media
     one = sdk.PDQMatch.from_dict(said["scanned_hashes"][b64encode(HARMFUL).decode()])
     assert one.classification is sdk.MediaClassification.HarmfulAbusiveMaterial
+
+
+def test_the_sdks_own_client_is_answered_by_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(shield_server()) as service:
+        client = ArachnidShield("tester", "shield-secret")
+        monkeypatch.setattr(client, "_ArachnidShield__base_url", service.url + "/", raising=False)
+        hashes = [b64encode(value).decode() for value in (CSAM, NONE)]
+        found = client.scan_pdq_hashes(sdk.ScanMediaFromPdq(hashes))
+        assert [found.scanned_hashes[name].matches_known_media for name in hashes] == [True, False]
+        with pytest.raises(sdk.ArachnidShieldException, match="authorized"):
+            client.scan_media_from_url("https://theirs.example/a")
+        getattr(client, "_ArachnidShield__client").close()  # noqa: B009 - mangled
 
 
 def test_where_the_reference_says_the_sdk_errs_it_does_and_we_do_not() -> None:
