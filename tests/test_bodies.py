@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -154,6 +155,18 @@ def test_what_may_pass_is_asked_again_and_counted(tmp_path: Path, services: dict
         assert platform.judge(pdq(CSAM))[0].ruling is Ruling.CSAM
     assert made.used_this_month("c3p") == 3
     assert 2.0 in waited
+
+
+def test_a_rate_that_is_kept_is_never_refused(tmp_path: Path) -> None:
+    """By real clocks: the emulated gateway refuses a sixth request in a second, and ours come one in 0.2 seconds."""
+    with served(photodna_server(per_second=5.0)) as service:
+        made = Bodies(settings=bodies(tmp_path, it=photodna(service.url)).settings, config_folder=tmp_path, live=True)
+        began = time.monotonic()
+        with made.platform("it") as platform:
+            for _ in range(12):
+                platform.judge(edge(EDGES[0]))
+        assert 11 / 5.0 <= time.monotonic() - began < 11 / 5.0 + 5.0
+    assert len(service.heard) == 12
 
 
 def test_attempts_are_the_settings(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,8 @@ from vetset.records import Ruling, Verdict
 from vetset.testing.emulation import Heard, Said, Service, said_json, served
 from vetset.testing.hma_server import HmaServer
 from vetset.testing.platform_contract import leaves_only_fingerprints
+
+NOBODY = hma_at("http://127.0.0.1:9")
 
 
 @contextmanager
@@ -257,6 +260,29 @@ def test_the_nearest_counts(distances: list[int], more: int) -> None:
     )
     assert verdict.distance == min(*distances, more)
     assert len(verdict.match_ids) == len(distances) + 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 50) | st.sampled_from(["0", "31", "-", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["LISTED", "OTHERS", "bank_content_id", "distance"]), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_whatever_is_said_is_a_verdict_of_the_documented_form_or_an_error(said: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NOBODY, "_get", lambda _path: json.dumps(said).encode())
+        try:
+            found = NOBODY._lookup(CSAM)
+            verdict = hma._verdict(found, BANKS, "hma")
+        except ServiceError:
+            return
+    assert isinstance(said, dict)
+    assert verdict.ruling is (Ruling.CSAM if said.get("LISTED") else Ruling.NO_MATCH)
 
 
 # --- how it is made -------------------------------------------------------------------------------------------------
