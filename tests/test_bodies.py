@@ -24,7 +24,7 @@ from vetset.errors import ServiceError, Stop
 from vetset.kernels import seconds_left_of_month
 from vetset.platforms.photodna import EDGE_HASH_BYTES
 from vetset.records import Ruling, Signal
-from vetset.testing.emulation import Said, Service, served
+from vetset.testing.service import Said, Service, served
 from vetset.wiring.bodies import Bodies
 from vetset.wrappers import DRY_RUN, DryRun
 

@@ -20,9 +20,9 @@ from vetset.platforms import hma
 from vetset.platforms.credential import Credential
 from vetset.platforms.hma import Banks, HmaPlatform
 from vetset.records import Ruling, Verdict
-from vetset.testing.emulation import Heard, Said, Service, said_json, served
 from vetset.testing.hma_server import HmaServer
 from vetset.testing.platform_contract import leaves_only_fingerprints
+from vetset.testing.service import Heard, Said, Service, said_json, served
 
 NOBODY = hma_at("http://127.0.0.1:9")
 

@@ -18,8 +18,8 @@ from vetset.errors import ServiceError, Stop
 from vetset.platforms import http
 from vetset.platforms.http import Line, stopped_at_first
 from vetset.platforms.terms import Terms
-from vetset.testing.emulation import Said, Service, served
 from vetset.testing.platform_contract import MARK
+from vetset.testing.service import Said, Service, served
 
 TERMS = Terms("body", batch=1, timeout_seconds=2.0)
 
@@ -96,6 +96,13 @@ def test_only_200_is_an_answer(status: int) -> None:
     error = failed(Said(b"" if status in {204, 304} else b'{"message": "x"}', status, (("Location", "/x"),)))
     assert error.code == ("redirected" if 300 <= status < 400 else f"http_{status}")
     assert error.may_pass == (status in {408, 429, 500, 502, 503, 504})
+
+
+def test_another_status_is_heard_where_the_adapter_says_so() -> None:
+    with line(Said(b"refused", 400)) as (opened, _):
+        assert opened.ask("GET", "/x", heard=(200, 400)) == http.Reply(400, b"refused")
+        with pytest.raises(ServiceError, match="http_400"):
+            opened.ask("GET", "/x", heard=(200, 401))
 
 
 def test_an_answer_comes_whole() -> None:

@@ -22,9 +22,9 @@ from vetset.platforms import photodna
 from vetset.platforms.credential import Credential
 from vetset.platforms.photodna import LIVE, TERMS, EdgeHashes, PhotoDnaPlatform
 from vetset.records import Ruling, Verdict
-from vetset.testing.emulation import Said, Service, said_json, served
 from vetset.testing.photodna_server import Entry, PhotoDnaServer
 from vetset.testing.platform_contract import leaves_only_fingerprints
+from vetset.testing.service import Said, Service, said_json, served
 
 pytestmark = pytest.mark.usefixtures("known_to_bodies")
 

@@ -22,8 +22,8 @@ from vetset.platforms.credential import Credential
 from vetset.platforms.shield import LIVE, ShieldPlatform
 from vetset.platforms.terms import Terms
 from vetset.records import Ruling, Verdict
-from vetset.testing.emulation import Said, Service, said_json, served
 from vetset.testing.platform_contract import leaves_only_fingerprints
+from vetset.testing.service import Said, Service, said_json, served
 from vetset.testing.shield_server import CLASSES, ShieldServer, picture_of
 
 pytestmark = pytest.mark.usefixtures("known_to_bodies")

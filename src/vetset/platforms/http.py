@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -78,15 +78,21 @@ class Line:
         self._client.close()
 
     def ask(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        heard: Collection[int] = (_OK,),
     ) -> Reply:
-        """The answer to one request, if its status is 200. Raises ServiceError for everything else."""
+        """The answer to one request, if its status is heard. Raises ServiceError for everything else."""
         until = time.monotonic() + self._terms.timeout_seconds
         try:
             request = self._client.build_request(method, self._base + path, headers=headers, content=body)
             answer = self._client.send(request, stream=True)
             try:
-                self._check_head(answer)
+                self._check_head(answer, heard)
                 return Reply(answer.status_code, self._read(answer, until))
             finally:
                 answer.close()
@@ -96,11 +102,11 @@ class Line:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             raise _of_transport(self.service, error) from None
 
-    def _check_head(self, answer: httpx.Response) -> None:
+    def _check_head(self, answer: httpx.Response, heard: Collection[int]) -> None:
         status = answer.status_code
         if status in _REDIRECTS:
             raise ServiceError(self.service, "redirected")
-        if status != _OK:
+        if status not in heard:
             waits = _wait_seconds(answer.headers, datetime.now(UTC))
             raise ServiceError(self.service, f"http_{status}", may_pass=status in _MAY_PASS, wait_seconds=waits)
         if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":

@@ -15,7 +15,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from vetset.testing.emulation import Answer, Heard, Said, basic_pair, heard_json, said_json
+from vetset.testing.service import Answer, Heard, Said, basic_pair, heard_json, said_json
 
 _RADIUS_BITS, _PDQ_DIGITS = 31, 64
 _PDQ = "pdq"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vetset.testing.emulation import Answer, Bucket, Heard, Said, basic_pair, heard_json, said_json, served
 from vetset.testing.platform_contract import BROKEN, leaves_only_fingerprints
+from vetset.testing.service import Answer, Bucket, Heard, Said, basic_pair, heard_json, said_json, served
 
 
 def heard(body: bytes = b"", **headers: str) -> Heard:
