@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, PlatformSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
@@ -26,8 +26,11 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    platforms = {name: _platform_in(path.parent, platform) for name, platform in settings.platforms.items()}
-    return replace(settings, policy=_with_paths_from(settings.policy, path.parent), platforms=platforms)
+    return replace(
+        settings,
+        policy=_with_paths_from(settings.policy, path.parent),
+        platforms={name: _placed_in(path.parent, table) for name, table in settings.platforms.items()},
+    )
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -62,15 +65,10 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
 
 
-def _platform_in(folder: Path, platform: PlatformSettings) -> PlatformSettings:
-    def placed(name: str) -> str:
-        return str(folder / name) if name else ""
-
-    return replace(
-        platform,
-        credentials_file=placed(platform.credentials_file),
-        certificates_file=placed(platform.certificates_file),
-    )
+def _placed_in(folder: Path, table: Table) -> Table:
+    """The table with its paths counted from the folder."""
+    paths = {item.name: getattr(table, item.name) for item in fields(table) if item.name in _PATHS}  # type: ignore[arg-type]
+    return replace(table, **{name: str(folder / text) for name, text in paths.items() if text})  # type: ignore[type-var]
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -151,6 +149,8 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
 
 
 _NAMED_TABLES = ("lists", "platforms")
+#: Settings of those tables that are paths.
+_PATHS = ("credentials_file", "certificates_file")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
