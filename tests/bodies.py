@@ -20,10 +20,10 @@ from vetset.platforms.shield import ShieldPlatform
 from vetset.platforms.terms import Terms
 from vetset.ports import Platform
 from vetset.records import Question, Ruling, Sealed
-from vetset.testing.emulation import Service, served
 from vetset.testing.hma_server import HmaServer
 from vetset.testing.photodna_server import Entry, PhotoDnaServer
 from vetset.testing.platform_contract import Stand
+from vetset.testing.service import Service, served
 from vetset.testing.shield_server import ShieldServer
 
 KIND = "edge_v2"

@@ -174,7 +174,7 @@ class ReportSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlatformSettings:
-    """`[platforms.NAME]`: a body that judges fingerprints, asked by `vetset verify`. Its guide says what its terms are.
+    """`[platforms.NAME]`: a body that judges fingerprints, asked by verify. Its guide says what its terms are.
 
     A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment). Paths count from
     where this file lies.

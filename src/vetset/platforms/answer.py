@@ -15,6 +15,7 @@ from vetset.errors import ServiceError
 Kind = TypeVar("Kind")
 BROKEN = "broken_answer"
 _MOST_DIGITS = 30
+_MOST_CHARACTERS = 200
 
 
 def parsed(body: bytes, service: str) -> Any:
@@ -61,3 +62,11 @@ def items(value: Any, name: str, service: str) -> list[dict[str, Any]]:
     """A list of tables under a name; none where it is absent or null. Raises ServiceError for anything else."""
     listed = exactly(value, dict, service).get(name)
     return [] if listed is None else [exactly(item, dict, service) for item in exactly(listed, list, service)]
+
+
+def word(value: Any, service: str) -> str:
+    """A name or class of the service's own: a short line of printable ASCII, or a number. Raises ServiceError."""
+    text = str(value) if type(value) is int else exactly(value, str, service)
+    if len(text) > _MOST_CHARACTERS or not (text.isascii() and text.isprintable()):
+        raise ServiceError(service, BROKEN)
+    return text

@@ -196,9 +196,11 @@ def _verdict(found: Mapping[str, Sequence[dict[str, Any]]], banks: Banks, servic
 
 
 def _distance(said: Any, service: str) -> int | None:
-    """Distances come as strings, some with a fraction of nothing, `-` where there is none."""
+    """Distances come as strings, some with a fraction of nothing, `-` for none; its own documents show numbers."""
     if said is None or said == "-":
         return None
+    if type(said) is int and said >= 0:
+        return said
     if not re.fullmatch(r"\d{1,6}(\.0+)?", exactly(said, str, service), re.ASCII):
         raise ServiceError(service, BROKEN)
     return math.floor(float(said))

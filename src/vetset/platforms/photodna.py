@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from vetset.errors import ServiceError, Stop
-from vetset.platforms.answer import BROKEN, at, exactly, items, parsed
+from vetset.platforms.answer import BROKEN, at, exactly, items, parsed, word
 from vetset.platforms.asked import answered
 from vetset.platforms.credential import Credential
 from vetset.platforms.http import Line, stopped_at_first
@@ -144,7 +144,7 @@ def _verdict(result: Any, service: str) -> Verdict:
         if flags:
             raise ServiceError(service, BROKEN)
         return Verdict(Ruling.NO_MATCH, noted={"code": str(code)})
-    sources = [at(flag, "Source", str, service) for flag in flags]
+    sources = [word(flag.get("Source"), service) for flag in flags]
     distances = [at(flag, "MatchDistance", int, service) for flag in flags if flag.get("MatchDistance") is not None]
     distance = min(distances, default=None)
     ruling = Ruling.TEST if sources and set(sources) == {_TEST} else Ruling.CSAM
@@ -154,15 +154,15 @@ def _verdict(result: Any, service: str) -> Verdict:
 
 def _match_ids(places: Sequence[Any], service: str) -> tuple[str, ...]:
     pairs = [pair for place in places for pair in items(place, "AdvancedInfo", service)]
-    return tuple(dict.fromkeys(at(pair, "Value", str, service) for pair in pairs if pair.get("Key") == "MatchId"))
+    return tuple(dict.fromkeys(word(pair.get("Value"), service) for pair in pairs if pair.get("Key") == "MatchId"))
 
 
 def _noted(code: int, flags: Sequence[Any], sources: Sequence[str], service: str) -> Mapping[str, str]:
     classes = [
-        exactly(word, str, service)
+        word(said, service)
         for flag in flags
         if flag.get("Violations") is not None
-        for word in at(flag, "Violations", list, service)
+        for said in at(flag, "Violations", list, service)
     ]
-    said = {"sources": sources, "violations": classes}
-    return {"code": str(code), **{name: " ".join(sorted(set(words))) for name, words in said.items() if words}}
+    found = {"sources": sources, "violations": classes}
+    return {"code": str(code), **{name: " ".join(sorted(set(words))) for name, words in found.items() if words}}

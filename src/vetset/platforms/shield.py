@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from vetset.errors import ServiceError
-from vetset.platforms.answer import BROKEN, at, items, parsed
+from vetset.platforms.answer import BROKEN, at, items, parsed, word
 from vetset.platforms.asked import answered
 from vetset.platforms.credential import Credential
 from vetset.platforms.http import Line, stopped_at_first
@@ -27,8 +27,8 @@ PARTY = "Canadian Centre for Child Protection"
 #: Batch and rate are documented nowhere; these are modest, and the body is to be asked.
 TERMS = Terms("shield", batch=50, requests_per_second=1.0)
 LEARNS = (
-    "the PDQ of each picture asked about (32 bytes, from which a likeness can be guessed), that you ask, and when; "
-    "no picture and no address"
+    "the PDQ of each picture asked about (32 bytes, from which a likeness can be guessed), that you ask, and when; no "
+    "picture and no address; its no-known-match may be presented as nothing more than that"
 )
 
 _PDQ = str(Signal.PDQ)
@@ -80,7 +80,7 @@ class ShieldPlatform:
 
     def _look(self) -> None:
         said = parsed(self._line.ask("GET", "/v1/version", headers=self._headers()).body, self._line.service)
-        self._database = at(said, "last_updated_at", str, self._line.service)
+        self._database = word(at(said, "last_updated_at", str, self._line.service), self._line.service)
 
     def judge(self, questions: Sequence[Question]) -> Sequence[Verdict]:
         """One verdict for each question. Raises ServiceError."""
@@ -106,15 +106,15 @@ class ShieldPlatform:
         service, noted = self._line.service, {"database": self._database} if self._database else {}
         if match is None:
             return Verdict(Ruling.NO_MATCH, noted=noted)
-        word = at(match, "classification", str, service)
+        said = at(match, "classification", str, service)
         details = _details(match, service)
         kind = match.get("match_type")
-        if word not in _RULINGS:
+        if said not in _RULINGS:
             raise ServiceError(service, "unknown_class")
-        if kind not in (None, "near", "exact") or (word == _NO_MATCH and (kind or details)):
+        if kind not in (None, "near", "exact") or (said == _NO_MATCH and (kind or details)):
             raise ServiceError(service, BROKEN)
-        ids = tuple(at(detail, "sha256_hex", str, service).lower() for detail in details)
-        return Verdict(_RULINGS[word], ids, near=kind == "near", noted={"classification": word, **noted})
+        ids = tuple(word(at(detail, "sha256_hex", str, service), service).lower() for detail in details)
+        return Verdict(_RULINGS[said], ids, near=kind == "near", noted={"classification": said, **noted})
 
 
 def _details(match: dict[str, Any], service: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from vetset.testing.emulation import Answer, Heard, Said, basic_pair, heard_json, said_json
+from vetset.testing.service import Answer, Heard, Said, basic_pair, heard_json, said_json
 
 _RADIUS_BITS, _PDQ_DIGITS = 31, 64
 _PDQ = "pdq"
@@ -80,10 +80,8 @@ class HmaServer:
         found: dict[str, list[dict[str, Any]]] = {}
         for name, number, distance in self._near(heard.asked("signal")):
             found.setdefault(name, []).append({"bank_content_id": number, "distance": str(distance)})
-        return said_json({name: matches for name, matches in found.items() if self._heads(name)})
-
-    def _heads(self, name: str) -> bool:
-        return self.drawn.random() < self.banks[name].ratio
+        coin = self.drawn.random()  # one for all banks; `bypass_coinflip` is heeded by POST alone
+        return said_json({name: matches for name, matches in found.items() if self.banks[name].ratio >= coin})
 
     def _raw_lookup(self, heard: Heard) -> Said:
         refused = self._refusal(heard)

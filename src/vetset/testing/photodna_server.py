@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from vetset.testing.emulation import Bucket, Heard, Said, heard_json, said_json
+from vetset.testing.service import Bucket, Heard, Said, heard_json, said_json
 
 EDGE_HASH_BYTES, MOST_ITEMS = 924, 5
 OK, BAD_PARAMETER, UNKNOWN, NO_IMAGE, BAD_SIZE, TOO_LARGE = 3000, 3002, 3004, 3206, 3208, 3209

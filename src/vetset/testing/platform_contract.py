@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from vetset.errors import ServiceError
 from vetset.ports import Platform
 from vetset.records import Question, Ruling, Sealed, Verdict
-from vetset.testing.emulation import Heard, Said, Service
+from vetset.testing.service import Heard, Said, Service
 
 OpenPlatform = Callable[[], AbstractContextManager[Platform]]
 

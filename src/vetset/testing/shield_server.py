@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from vetset.testing.emulation import Answer, Heard, Said, basic_pair, heard_json, said_json
+from vetset.testing.service import Answer, Heard, Said, basic_pair, heard_json, said_json
 
 CLASSES = ("csam", "harmful-abusive-material", "no-known-match", "test")
 _NO_MATCH = "no-known-match"

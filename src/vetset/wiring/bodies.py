@@ -14,14 +14,16 @@ import binascii
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random, SystemRandom
 
 from vetset.config import PlatformSettings, Settings
 from vetset.errors import Stop
+from vetset.kernels import Plan, planned, seconds_left_of_month
 from vetset.platforms import hma, photodna, shield
 from vetset.platforms.credential import Credential
 from vetset.platforms.hma import Banks, HmaPlatform
@@ -59,6 +61,13 @@ class Bodies:
     def used_this_month(self, name: str) -> int:
         """How many requests to it were counted in this month (UTC)."""
         return requests_counted(self._counted_in(name), self.clock())
+
+    def plan(self, counts: Mapping[str, int], names: Iterable[str]) -> Plan:
+        """How many requests each of these platforms is sent for so many unique fingerprints by kind, and how long."""
+        asked = [self.abilities(name) for name in names]
+        used = {body.name: self.used_this_month(body.name) for body in asked}
+        left = seconds_left_of_month(datetime.fromtimestamp(self.clock(), UTC))
+        return planned(counts, asked, used_this_month=used, seconds_left_of_month=left)
 
     def platform(self, name: str) -> AbstractContextManager[Platform]:
         """The platform: with `live` the body within its limits, else a `DryRun`."""
