@@ -16,7 +16,6 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from vetset.testing.service import served
 
 from tests.bodies import SHIELD_PAIR
 from tests.commanding import MEMORY, Ran, User
@@ -25,6 +24,7 @@ from tests.settling import Settled, prints_of
 from vetset.hashlists.compiled import compile_list
 from vetset.testing.cybertip_server import PASSWORD, USER, Tipline, cybertip_server
 from vetset.testing.picture_plants import plant_pictures
+from vetset.testing.service import served
 from vetset.testing.shield_server import ShieldServer
 
 WORDS = ("csam", "harmful-abusive-material", "no-known-match", "test")
