@@ -220,7 +220,7 @@ def test_a_verb_is_one_word_in_every_place() -> None:
     from vetset.pipeline.shard import STEPS
 
     # Fingerprints live only until they are matched: the two verbs are one step (decision 17). Bodies are asked and told
-    # about a whole run, by whoever holds its key: that is no step over shards (decision 35).
+    # about a whole run, by whoever holds its key: that is no step over shards (decision 38).
     assert set(STEPS) == stages - {"fingerprint", "verify", "report"}
     assert stages - set(vetset.commands) == {"index"}  # index has no work of its own to ask for
 

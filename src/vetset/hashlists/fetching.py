@@ -69,6 +69,7 @@ def fetch(exchange: Exchange, wanted: Wanted, now: datetime, segments: Segments 
     """Asks for all that is new. Raises Stop; whatever came before is kept, and the same call goes on from there."""
     files = segments or Segments(wanted.state_folder, wanted.recipients)
     with opened_state(files, exchange.origin, wanted.identities) as state:
+        _sweep(wanted)
         _settle(state, wanted)
         faults = _asked(exchange, state)
         changes = state.changes()
@@ -107,6 +108,12 @@ def _asked(exchange: Exchange, state: State) -> Mapping[Reason, int]:
             hint=f"the same command goes on from there: try again{when}",
         ) from None
     return faults
+
+
+def _sweep(wanted: Wanted) -> None:
+    """Takes away lists that a crash left half written, which are sealed and of no use."""
+    for path in wanted.folder.glob(f".{wanted.name}-*.vsl.*"):
+        path.unlink()
 
 
 def _settle(state: State, wanted: Wanted) -> None:
