@@ -15,11 +15,12 @@ import pytest
 from tests.commanding import MEMORY
 from tests.faults import Fault, FaultyDisk, Killed
 from tests.settling import Settled, mixed, planted, prints_of
-from vetset.errors import Stop
+from vetset.errors import ServiceError, Stop
 from vetset.records import Ruling, ScreenOutcome, Verdict
 from vetset.stages.verify import WORD
 from vetset.testing.judges import SHIELDLIKE, MemoryPlatform
 from vetset.vault import close_run
+from vetset.wrappers import MONTH_QUOTA
 
 MIXED = (Ruling.CSAM, Ruling.NO_MATCH, Ruling.HARMFUL, Ruling.UNREACHABLE, Ruling.TEST)
 
@@ -268,3 +269,18 @@ def test_a_disk_that_is_full_stops_with_words_and_loses_nothing(settled: Settled
     settled.verify({"judge": platform})
     assert settled.states().total() == 20
     assert twice(platform) <= 3
+
+
+def test_a_quota_that_is_used_up_says_when_to_go_on(settled: Settled) -> None:
+    class Spent(MemoryPlatform):
+        def judge(self, questions: Any) -> Any:
+            if self.asked:
+                raise ServiceError("judge", MONTH_QUOTA, wait_seconds=86_400.0)
+            return super().judge(questions)
+
+    spent = Spent(mixed(settled.exhibits(), Ruling.CSAM), SHIELDLIKE)
+    with pytest.raises(Stop) as stopped:
+        settled.verify({"judge": spent})
+    assert stopped.value.message == "the month's quota of judge is used up"
+    assert "goes on in 1 day" in stopped.value.hint
+    assert settled.states() == Counter(confirmed=10, sent=10)

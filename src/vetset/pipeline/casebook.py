@@ -53,6 +53,7 @@ class Casebook:
     exhibits: list[Exhibit] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)  # by exhibit
     journal: Journal = field(init=False)
+    _words: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by exhibit
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.vault, self.ledger.sink, VERIFY)
@@ -86,9 +87,7 @@ class Casebook:
 
     def words_about(self, exhibit: Exhibit) -> list[dict[str, Any]]:
         """The lines of the journal that are words about an exhibit, in order."""
-        prints, ids = exhibit.prints.keys(), {case.id for case in exhibit.cases}
-        words = (line for line in self.journal.lines if line["what"] == WORD)
-        return [line for line in words if line.get("print") in prints or not ids.isdisjoint(line.get("cases", ()))]
+        return self._words.get(exhibit.id, [])
 
     # --- findings ----------------------------------------------------------------------------------------------------
 
@@ -154,6 +153,7 @@ class Casebook:
     def replay(self) -> None:
         """Where every exhibit stands, from the first line to the last."""
         self.standings = {exhibit.id: Standing() for exhibit in self.exhibits}
+        self._words = defaultdict(list)
         by_print, by_case = defaultdict(list), dict[str, str]()
         for exhibit in self.exhibits:
             by_case.update((case.id, exhibit.id) for case in exhibit.cases)
@@ -166,6 +166,8 @@ class Casebook:
             about = {exhibit for name in prints for exhibit in by_print[name]}
             about |= {by_case[case] for case in line.get("cases", ()) if case in by_case}
             for exhibit_id in about:
+                if line["what"] == WORD:
+                    self._words[exhibit_id].append(line)
                 self.standings[exhibit_id] = _after(self.standings[exhibit_id], line, parties)
 
 

@@ -31,6 +31,7 @@ from vetset.vault import RunKeys, Vault, bundle, check_recipients, open_keys, re
 from vetset.vault.custody import CUSTODIAN_KEY
 from vetset.wiring.job import Result, as_stops
 from vetset.wiring.known import known_run, shard_from
+from vetset.wrappers import MONTH_QUOTA
 
 #: Below this a count of cases is said as being below it.
 FLOOR = 5
@@ -137,14 +138,24 @@ def _ask(request: Verifying, book: Casebook, bodies: Bodies, name: str) -> None:
         try:
             result = verify(asked, platform, book.journal, request.moment)
         except ServiceError as error:
-            raise Stop(
-                f"{error.service} did not answer as it should: {error.code}",
-                hint="every answer before is kept; the same command goes on with what is not answered",
-            ) from None
+            raise _stopped(error) from None
         finally:
             book.replay()
     said = ", ".join(f"{ruling} {count:,}" for ruling, count in sorted(result.tally.items()))
     request.say(f"{name}: {len(asked):,} fingerprints asked: {said}")
+
+
+def _stopped(error: ServiceError) -> Stop:
+    """Why the asking ended; every answer before is kept."""
+    if error.code == MONTH_QUOTA:
+        return Stop(
+            f"the month's quota of {error.service} is used up",
+            hint=f"every answer is kept; the same command goes on in {duration_words(error.wait_seconds)}",
+        )
+    return Stop(
+        f"{error.service} did not answer as it should: {error.code}",
+        hint="every answer before is kept; the same command goes on with what is not answered",
+    )
 
 
 def plan_words(
