@@ -56,6 +56,8 @@ _WITHDRAWN = "A list as it is now; cases of which it took back every entry are r
 @click.option("--body", metavar="NAME", help="Whose word it will be; with --bundle. [the name of OUT]")
 @click.option("--verdicts", "verdict_file", type=PATH, metavar="FILE", help="Read a body's verdict file back.")
 @click.option("--withdrawn", "newer_lists", type=PATH, multiple=True, metavar="L.vsl", help=_WITHDRAWN)
+@click.option("--candidates", is_flag=True, help="Ask about every picture of a run made with --keep-digests.")
+@click.option("--matches", type=PATH, metavar="NEW.vsl", help="The list of what is met; with --candidates.")
 @click.option("--parties", type=click.IntRange(1, 9), help="Independent parties needed to confirm a case. [1]")
 @_sending
 def verify(run: Path, **options: Any) -> int:
@@ -75,6 +77,10 @@ def verify(run: Path, **options: Any) -> int:
       vetset verify run1 --bundle for-hotline --to age1... --body hotline
       vetset verify run1 --verdicts answer.jsonl
       vetset verify run1 --withdrawn hotline-v8.vsl
+      vetset verify run2 --candidates --platform shield --matches met.vsl --settings bodies.toml --live
+
+    With --candidates a platform stands in for a list: it is asked about every picture that RUN kept fingerprints of,
+    and what it meets becomes a sealed list, with which an audit finds the rows, seals them and cleans them.
 
     A machine's "no match" leaves a case undecided and its row out. What people refute, the next `clean` keeps.
     """
@@ -93,6 +99,10 @@ def verify(run: Path, **options: Any) -> int:
         from vetset.wiring.withdrawing import withdraw
 
         return _ended(withdraw(request, options["newer_lists"]))
+    if options["candidates"]:
+        from vetset.wiring.detecting import detect
+
+        return _ended(detect(request, options["matches"], verdicts.bodies_of(request)))
     return _ended(verdicts.verify_by_platforms(request, verdicts.bodies_of(request)))
 
 

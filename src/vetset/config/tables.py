@@ -19,7 +19,7 @@ class AuditSettings:
     expand: bool = True
     allow_nothing_comparable: bool = False
     reach: str = "columns"  # columns; local: pictures that the dataset holds too; fetch: what its addresses lead to
-    keep_digests: bool = False  # with fetch: digests of every picture are kept, sealed, so that a new list costs less
+    keep_digests: bool = False  # with local or fetch: digests of every picture are kept, sealed, for a later list
 
 
 @dataclass(frozen=True, slots=True)

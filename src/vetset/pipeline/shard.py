@@ -185,8 +185,11 @@ def _match(room: Room, task: Task) -> Made:
         raise ShardError(Trouble.INTERNAL, "no sandbox to decode in")
     screened = needed(room.ledger, "screen", shard)
     decoder = room.decoder()
-    looking = pictures.Looking(room.dataset, decoder, room.lists, room.settings.match, room.kinds)
+    kept: list[dict[str, object]] | None = None if room.digests is None else []
+    looking = pictures.Looking(room.dataset, decoder, room.lists, room.settings.match, room.kinds, kept)
     found, hits = pictures.match_pictures(looking, shard, screened.rows)
+    if room.digests is not None and kept is not None:
+        room.digests.seal("match", shard.id, kept)
     room.ledger.sink.put(compared_name(shard), found.compared.tobytes())
     room.ledger.note("match", shard.id, {"vault": room.vault.seal_hits("match", shard, hits, found.match)})
     products = put_table(room, task, pictures.table_of(found))

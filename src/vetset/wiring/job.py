@@ -92,8 +92,8 @@ def go_on(
         if until == "fetch":
             return _partly(run, "fetched")
         work.match()
-        if until == "match":
-            return _partly(run, "matched")
+        if until == "match" or not work.lists:
+            return _partly(run, "matched") if work.lists else _without_list(run)
         basis = work.expand()
         if until == "expand":
             return _partly(run, "expanded")
@@ -198,6 +198,14 @@ def _partly(run: Opened, done: str) -> Result:
     failed = [f"{report.task.shard.path}: {explained(report)}" for report in run.audit.failed.values()]
     lines = (*run.notes, f"{done}; go on with `vetset audit ... --resume` or the next verb", *failed, *_hosts(run))
     return Result(not run.audit.failed and not run.audit.failed_hosts, 0, lines)
+
+
+def _without_list(run: Opened) -> Result:
+    """An audit that compared nothing must not look like one that found nothing: there is no summary of it."""
+    failed = [f"{report.task.shard.path}: {explained(report)}" for report in run.audit.failed.values()]
+    said = "fingerprinted and compared with nothing, for want of a list: no row is found and none is clear"
+    ask = f"ask a platform: vetset verify {run.request.run} --candidates --platform NAME --matches NEW.vsl"
+    return Result(run.audit.is_complete(), 0, (*run.notes, said, ask, *failed, *_hosts(run)))
 
 
 def _hosts(run: Opened) -> Iterator[str]:

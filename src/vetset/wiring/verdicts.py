@@ -25,7 +25,7 @@ from vetset.kernels import duration_words, plan_lines, planned, seconds_left_of_
 from vetset.ledger import Disk, Ledger, Sink
 from vetset.pipeline.casebook import BUNDLED, Casebook
 from vetset.ports import Platform
-from vetset.records import Abilities, Reach
+from vetset.records import Abilities, Reach, Shard
 from vetset.stages.verify import WORD, Asked, verify
 from vetset.vault import RunKeys, Vault, bundle, check_recipients, open_keys, read_identities
 from vetset.vault.custody import CUSTODIAN_KEY
@@ -74,21 +74,45 @@ class OpenRun:
     book: Casebook
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Held:
+    """A run whose lock is held, and what opens it."""
+
+    ledger: Ledger
+    vault: Vault
+    keys: RunKeys
+    known: Mapping[str, Any]
+    identities: tuple[str, ...]
+
+    @property
+    def shards(self) -> list[Shard]:
+        return [shard_from(item) for item in self.known["inputs"]]
+
+
 @contextlib.contextmanager
-def opened_book(
-    run: Path, identities: Sequence[Path], config_folder: Path, disk: Disk | None = None
-) -> Iterator[OpenRun]:
-    """Opens a run's cases with its own key, or a custodian's, and holds its lock. Raises Stop for an unsettled run."""
+def held_run(run: Path, identities: Sequence[Path], config_folder: Path, disk: Disk | None = None) -> Iterator[Held]:
+    """Opens a run with its own key, or a custodian's, and holds its lock. Raises Stop."""
     ledger, known = known_run(run, disk)
     own = config_folder / CUSTODIAN_KEY
-    texts = read_identities([*identities, *([own] if own.is_file() else [])])
+    texts = tuple(read_identities([*identities, *([own] if own.is_file() else [])]))
     keys = open_keys(ledger, texts)
     vault = Vault(ledger.sink, keys, known["recipients"], texts)
     with as_stops(), ledger.lock():
         ledger.sink.sweep()
-        _must_be_settled(ledger, known)
-        shards = [shard_from(item) for item in known["inputs"]]
-        yield OpenRun(ledger, vault, keys, known, Casebook(ledger, vault, keys, shards))
+        yield Held(ledger, vault, keys, known, texts)
+
+
+@contextlib.contextmanager
+def opened_book(
+    run: Path, identities: Sequence[Path], config_folder: Path, disk: Disk | None = None
+) -> Iterator[OpenRun]:
+    """Opens a run's cases. Raises Stop for a run that is not settled, or compared nothing."""
+    with held_run(run, identities, config_folder, disk) as held:
+        if not held.known["list_files"]:
+            raise Stop("this run has no list, and so no case", hint="`vetset verify RUN --candidates` asks a platform")
+        _must_be_settled(held.ledger, held.known)
+        book = Casebook(held.ledger, held.vault, held.keys, held.shards)
+        yield OpenRun(held.ledger, held.vault, held.keys, held.known, book)
 
 
 def _must_be_settled(ledger: Ledger, known: Mapping[str, Any]) -> None:
@@ -96,6 +120,11 @@ def _must_be_settled(ledger: Ledger, known: Mapping[str, Any]) -> None:
     pictures = audit.get("reach", Reach.COLUMNS) != Reach.COLUMNS
     steps = ("screen", *(("match", "expand") if pictures else ()))
     steps += ("expand",) if (ledger.root / "manifests/expand").is_dir() else ()
+    must_be_done(ledger, known, steps)
+
+
+def must_be_done(ledger: Ledger, known: Mapping[str, Any], steps: Sequence[str]) -> None:
+    """Raises Stop where a shard neither went through a step nor failed."""
     for step in steps:
         failed = ledger.failures(step).keys() | ledger.failures("index").keys() | ledger.failures("screen").keys()
         for item in known["inputs"]:
@@ -138,14 +167,14 @@ def _ask(request: Verifying, book: Casebook, bodies: Bodies, name: str) -> None:
         try:
             result = verify(asked, platform, book.journal, request.moment)
         except ServiceError as error:
-            raise _stopped(error) from None
+            raise stopped(error) from None
         finally:
             book.replay()
     said = ", ".join(f"{ruling} {count:,}" for ruling, count in sorted(result.tally.items()))
     request.say(f"{name}: {len(asked):,} fingerprints asked: {said}")
 
 
-def _stopped(error: ServiceError) -> Stop:
+def stopped(error: ServiceError) -> Stop:
     """Why the asking ended; every answer before is kept."""
     if error.code == MONTH_QUOTA:
         return Stop(
