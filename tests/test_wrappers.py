@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -249,6 +251,20 @@ def test_processes_count_together(tmp_path: Path) -> None:
     said = json.loads(Path(path).read_text())
     assert said["requests"] == 400
     assert said["next_at"] == pytest.approx(NOVEMBER + 400e-6, abs=1e-4)
+
+
+def test_who_counts_is_alone(tmp_path: Path) -> None:
+    wrapped, body = limited(tmp_path, Time())
+    wrapped.judge(QUESTIONS)
+    handle = os.open(count_file(tmp_path), os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    other = threading.Thread(target=wrapped.judge, args=(QUESTIONS,))
+    other.start()
+    other.join(0.3)
+    assert (other.is_alive(), len(body.asked_at)) == (True, 1)
+    os.close(handle)
+    other.join(10)
+    assert (other.is_alive(), len(body.asked_at)) == (False, 2)
 
 
 def test_two_that_share_a_file_keep_the_limit_together(tmp_path: Path) -> None:
