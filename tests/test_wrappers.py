@@ -284,6 +284,9 @@ def test_the_file_is_small_always_of_one_size_and_the_users_own(tmp_path: Path) 
         wrapped.judge(QUESTIONS)
         sizes.add(count_file(tmp_path).stat().st_size)
     assert sizes == {128}
+    inner, _ = limited(tmp_path / "settings" / "vetset", time)
+    inner.judge(QUESTIONS)
+    assert (tmp_path / "settings" / "vetset").stat().st_mode & 0o777 == 0o700
     assert count_file(tmp_path).stat().st_mode & 0o777 == 0o600
     assert count_file(tmp_path).parent.stat().st_mode & 0o777 == 0o700
 
