@@ -73,6 +73,18 @@ def test_the_duration_is_that_of_the_simulation(
     assert said.seconds == float(simulated(requests, second, month, used, left))
 
 
+@given(st.integers(1, 400), st.integers(16, 20), st.integers(-2, 2), st.integers(0, 3), st.floats(0.0, 1e6))
+@example(60, 17, 0, 0, 100_000.0)
+def test_where_both_limits_are_close_to_each_other(
+    requests: int, power: int, aside: int, used: int, left: float
+) -> None:
+    """A month holds about as many requests as its quota: the first one of a month comes late, by less and less."""
+    second = 2.0**-power
+    month = max(1, int(MONTH_SECONDS * second) + aside)
+    said = need(requests, second=second, month=month, used=used, left=left)
+    assert said.seconds == float(simulated(requests, second, month, used, left))
+
+
 @given(st.integers(1, 10_000), rates, st.integers(1, 60), st.integers(0, 80), lefts)
 def test_more_is_never_sooner(requests: int, second: float, month: int, used: int, left: float) -> None:
     fewer = need(requests - 1, second=second, month=month, used=used, left=left)

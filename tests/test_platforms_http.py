@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from socketserver import ThreadingTCPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
@@ -160,6 +162,82 @@ def test_silence_and_dripping_end_in_time() -> None:
         assert (error.code, error.may_pass) == ("timeout", True)
 
 
+class Dripping(StreamRequestHandler):
+    """Says one line of a head after the other, and never ends it."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with suppress(OSError):  # until the other side has enough
+            for number in range(600):
+                self.wfile.write(f"X-{number}: y\r\n".encode())
+                time.sleep(0.05)
+
+
+class Nonsense(StreamRequestHandler):
+    """Speaks another protocol."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"220 mail.example ready\r\n")
+
+
+class Deaf(StreamRequestHandler):
+    """Takes nothing of what is sent, until the line is cut."""
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        GO_ON.wait(20)
+
+
+GO_ON = threading.Event()
+
+
+@contextmanager
+def spoken(handler: type[StreamRequestHandler]) -> Iterator[str]:
+    class Server(ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        GO_ON.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("handler", "body"), [(Dripping, b"{}"), (Deaf, bytes(30_000_000))])
+def test_a_head_without_end_and_an_ear_that_is_shut_end_in_time(
+    handler: type[StreamRequestHandler], body: bytes
+) -> None:
+    GO_ON.clear()
+    began = time.monotonic()
+    with spoken(handler) as url, Line(url, replace(TERMS, timeout_seconds=0.5), sandbox=True) as opened:
+        with pytest.raises(ServiceError) as error:
+            opened.ask("POST", "/x", body=body)
+        assert (error.value.code, error.value.may_pass) == ("timeout", True)
+        assert 0.4 < time.monotonic() - began < 5.0
+
+
+def test_a_line_that_was_cut_is_opened_anew() -> None:
+    answers = [Said(b"slow", delay_seconds=20.0), Said(b"quick")]
+    hasty = replace(TERMS, timeout_seconds=0.5)
+    with served(lambda _: answers.pop(0)) as service, Line(service.url, hasty, sandbox=True) as opened:
+        with pytest.raises(ServiceError, match="timeout"):
+            opened.ask("GET", "/x")
+        assert opened.ask("GET", "/x").body == b"quick"
+
+
+def test_many_in_time_leave_no_thread_behind() -> None:
+    with line(Said(b"{}")) as (opened, _):
+        opened.ask("GET", "/x")
+        before = threading.active_count()
+        for _ in range(50):
+            opened.ask("GET", "/x")
+        assert threading.active_count() <= before + 1
+
+
 def test_a_coded_answer_is_refused() -> None:
     assert failed(Said(b"{}", headers=(("Content-Encoding", "gzip"),))).code == "encoded_answer"
 
@@ -179,21 +257,12 @@ def test_nobody_at_home_may_pass() -> None:
 
 
 def test_what_is_no_http_is_an_error() -> None:
-    from socketserver import StreamRequestHandler
-
-    class Nonsense(StreamRequestHandler):
-        def handle(self) -> None:
-            self.rfile.readline()
-            self.wfile.write(b"220 mail.example ready\r\n")
-
-    with ThreadingTCPServer(("127.0.0.1", 0), Nonsense) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        with Line(url, TERMS, sandbox=True) as opened, pytest.raises(ServiceError, match="connection"):
-            opened.ask("GET", "/x")
-        server.shutdown()
-        thread.join()
+    with (
+        spoken(Nonsense) as url,
+        Line(url, TERMS, sandbox=True) as opened,
+        pytest.raises(ServiceError, match="connection"),
+    ):
+        opened.ask("GET", "/x")
 
 
 def test_a_header_that_cannot_be_sent_is_an_error_that_repeats_nothing() -> None:

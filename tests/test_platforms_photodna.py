@@ -299,6 +299,9 @@ def test_the_bodys_hash_for_tests_must_be_found() -> None:
         service.instead = lambda _: said_json({"MatchResults": [result()]})
         with pytest.raises(Stop, match="canary"):
             platform.ready()
+        service.instead = lambda _: said_json({"MatchResults": [result(IsMatch=True)] * 2})
+        with pytest.raises(Stop, match="broken_answer"):
+            platform.ready()
         service.instead = lambda _: Said(b"", 401)
         with pytest.raises(Stop, match="http_401"):
             platform.ready()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,10 +26,20 @@ TERMS = Terms("body", batch=1, timeout_seconds=5.0)
 
 class Quiet(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path == "/drips":
+            return self.drip()
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
+        return None
+
+    def drip(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with suppress(OSError):  # until the other side has enough
+            for number in range(600):
+                self.wfile.write(f"X-{number}: y\r\n".encode())
+                time.sleep(0.05)
 
     def log_message(self, *_: Any) -> None:
         return
@@ -87,6 +98,16 @@ def test_words_of_the_environment_add_no_authority(own: Authority, monkeypatch: 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own.file))
     with pytest.raises(ServiceError, match="tls_invalid"):
         asked(own.server("localhost"), "", sandbox=False)
+
+
+def test_a_head_without_end_ends_in_time_under_tls_too(own: Authority) -> None:
+    hasty, began = replace(TERMS, certificates_file=str(own.file), timeout_seconds=0.5), time.monotonic()
+    with over_tls(own.server("localhost")) as url, Line(url, hasty, sandbox=False) as line:
+        with pytest.raises(ServiceError) as error:
+            line.ask("GET", "/drips")
+        assert (error.value.code, error.value.may_pass) == ("timeout", True)
+        assert time.monotonic() - began < 5.0
+        assert line.ask("GET", "/x").body == b"{}"
 
 
 @pytest.mark.parametrize("text", [None, "", "no certificate"])

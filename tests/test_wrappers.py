@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -251,6 +253,20 @@ def test_processes_count_together(tmp_path: Path) -> None:
     assert said["next_at"] == pytest.approx(NOVEMBER + 400e-6, abs=1e-4)
 
 
+def test_who_counts_is_alone(tmp_path: Path) -> None:
+    wrapped, body = limited(tmp_path, Time())
+    wrapped.judge(QUESTIONS)
+    handle = os.open(count_file(tmp_path), os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    other = threading.Thread(target=wrapped.judge, args=(QUESTIONS,))
+    other.start()
+    other.join(0.3)
+    assert (other.is_alive(), len(body.asked_at)) == (True, 1)
+    os.close(handle)
+    other.join(10)
+    assert (other.is_alive(), len(body.asked_at)) == (False, 2)
+
+
 def test_two_that_share_a_file_keep_the_limit_together(tmp_path: Path) -> None:
     time = Time()
     one, other = limited(tmp_path, time, second=1.0)[0], limited(tmp_path, time, second=1.0)[0]
@@ -268,6 +284,9 @@ def test_the_file_is_small_always_of_one_size_and_the_users_own(tmp_path: Path) 
         wrapped.judge(QUESTIONS)
         sizes.add(count_file(tmp_path).stat().st_size)
     assert sizes == {128}
+    inner, _ = limited(tmp_path / "settings" / "vetset", time)
+    inner.judge(QUESTIONS)
+    assert (tmp_path / "settings" / "vetset").stat().st_mode & 0o777 == 0o700
     assert count_file(tmp_path).stat().st_mode & 0o777 == 0o600
     assert count_file(tmp_path).parent.stat().st_mode & 0o777 == 0o700
 

@@ -190,7 +190,8 @@ def requests_counted(counted_in: Path, now: float) -> int:
 def _counted(path: Path) -> Iterator[_Count]:
     """The count, for one process at a time; what is changed is kept, unless an error ends the context."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (path.parent.parent, path.parent):  # `mode` is for the last of a path only
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unreadable(path, error.strerror or "") from None

@@ -101,12 +101,13 @@ def _seconds(requests: int, gap: Fraction, quota: int, used: int, left: Fraction
     if first == requests:
         return max(0, requests - 1) * gap
     rest, began = requests - first, max(left, first * gap)
-    month = Fraction(MONTH_SECONDS)
-    if quota * gap >= month or not quota:  # a month does not use its quota up
+    if not quota:
         return began + (rest - 1) * gap
     months, more = divmod(rest - 1, quota)
-    late = max(Fraction(0), (began - left) - months * (month - quota * gap))
-    return left + months * month + late + more * gap
+    # How long after the beginning of a month its first request goes: less each month that uses its quota up in time,
+    # more each month that does not.
+    late = max(Fraction(0), (began - left) - months * (Fraction(MONTH_SECONDS) - quota * gap))
+    return left + months * Fraction(MONTH_SECONDS) + late + more * gap
 
 
 def month_of(moment: datetime) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import ssl
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ import httpx
 
 from vetset import __version__
 from vetset.errors import ServiceError, Stop
+from vetset.platforms.deadline import Deadline
 from vetset.platforms.terms import Terms
 
 _CONNECT_SECONDS = 10.0
@@ -46,12 +46,13 @@ class Reply:
 
 
 class Line:
-    """The way to one body. Opened with its adapter, closed with it."""
+    """The way to one body, for one request at a time. Opened with its adapter, closed with it."""
 
     def __init__(self, url: str, terms: Terms, *, sandbox: bool) -> None:
         self.service = terms.name
         self._base = _checked(url, terms.name, sandbox=sandbox)
         self._terms = terms
+        self._deadline = Deadline()
         self._client = httpx.Client(
             verify=_trusted(terms, secure=self._base.startswith("https:")),
             trust_env=False,
@@ -87,20 +88,26 @@ class Line:
         heard: Collection[int] = (_OK,),
     ) -> Reply:
         """The answer to one request, if its status is heard. Raises ServiceError for everything else."""
-        until = time.monotonic() + self._terms.timeout_seconds
         try:
-            request = self._client.build_request(method, self._base + path, headers=headers, content=body)
-            answer = self._client.send(request, stream=True)
-            try:
-                self._check_head(answer, heard)
-                return Reply(answer.status_code, self._read(answer, until))
-            finally:
-                answer.close()
-                self._client.cookies.clear()
+            with self._deadline.within(self._terms.timeout_seconds):
+                return self._asked(method, self._base + path, headers, body, heard)
         except httpx.TimeoutException:
             raise ServiceError(self.service, "timeout", may_pass=True) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             raise _of_transport(self.service, error) from None
+
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None, heard: Collection[int]
+    ) -> Reply:
+        traced = {"trace": self._deadline.trace}
+        request = self._client.build_request(method, url, headers=headers, content=body, extensions=traced)
+        answer = self._client.send(request, stream=True)
+        try:
+            self._check_head(answer, heard)
+            return Reply(answer.status_code, self._read(answer))
+        finally:
+            answer.close()
+            self._client.cookies.clear()
 
     def _check_head(self, answer: httpx.Response, heard: Collection[int]) -> None:
         status = answer.status_code
@@ -112,14 +119,12 @@ class Line:
         if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise ServiceError(self.service, "encoded_answer")
 
-    def _read(self, answer: httpx.Response, until_seconds: float) -> bytes:
+    def _read(self, answer: httpx.Response) -> bytes:
         body = bytearray()
         for piece in answer.iter_raw():
             body += piece
             if len(body) > self._terms.max_bytes:
                 raise ServiceError(self.service, "answer_too_large")
-            if time.monotonic() > until_seconds:
-                raise ServiceError(self.service, "timeout", may_pass=True)
         return bytes(body)
 
 
