@@ -118,7 +118,7 @@ def _score(value: Any, where: str) -> float:
     limit = sys.float_info.max
     if not -limit <= _checked(value, (int, float), where) <= limit:  # NaN too: no row would ever lie above it
         raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
-    least, most = _SPANS.get(where, (-limit, limit))
+    least, most = _SPANS.get(_unnamed(where), (-limit, limit))
     if not least <= value <= most:
         raise Stop(f"setting {where} should be from {least:g} to {most:g}", hint="see docs/reference/settings.md")
     return float(value)
@@ -182,6 +182,7 @@ _SPANS: Mapping[str, tuple[float, float]] = {
     "budget.hours": (0.0, 10_000.0),
     "budget.random_share": (0.0, 1.0),
     "budget.success_floor": (0.0, 1.0),
+    "exchanges.most_withdrawn": (0.0, 1.0),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
