@@ -208,6 +208,7 @@ def test_a_plan_goes_on_from_what_is_known(home: Path) -> None:
         (LIVE + 'authorization = "header"\n', "names no header"),
         (LIVE + 'file = "x.csv"\n', "names a file"),
         (LIVE + "window_days = 0\n", "window_days"),
+        (LIVE + "most_withdrawn = 1.5\n", "from 0 to 1"),
         (LIVE + 'purpose = "two\\nlines"\n', "one printable line"),
         ('[exchanges.body]\nkind = "csv"\nfile = "x.csv"\n[exchanges.body.columns]\ncrc32 = "X"\n', "unknown name"),
         ('[exchanges.body]\nkind = "csv"\nfile = "none.csv"\n', "cannot read"),

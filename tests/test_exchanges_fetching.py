@@ -178,6 +178,16 @@ def test_a_whole_part_withdraws_what_it_lacks(tmp_path: Path) -> None:
     assert held(done.path) == {Signal.MD5: 2}
 
 
+def test_a_whole_part_that_lacks_too_much_is_refused(tmp_path: Path) -> None:
+    """It may have been cut short where it was made, and nothing else would tell."""
+    fetched(tmp_path, part(*(entry(str(number), number) for number in range(4)), whole=True))
+    with pytest.raises(Stop, match="lacks 3 of 4"):
+        fetched(tmp_path, part(entry("0", 0), at="2", whole=True))
+    assert fetched(tmp_path).path is None
+    done = fetched(tmp_path, part(entry("0", 0), at="2", whole=True), most_withdrawn=0.75)
+    assert (done.changes.withdrawn, done.counts) == (3, {Signal.MD5: 1})
+
+
 def test_an_entry_that_holds_two_values_loses_one(tmp_path: Path) -> None:
     both = Entry(
         "a", "1", frozenset({(Signal.MD5, b"\1" * 16, ListEntry("a")), (Signal.MD5, b"\2" * 16, ListEntry("a"))})

@@ -190,6 +190,7 @@ _SPANS: Mapping[str, tuple[float, float]] = {
     "budget.random_share": (0.0, 1.0),
     "budget.success_floor": (0.0, 1.0),
     "platforms.requests_per_second": (0.0, 1000.0),
+    "exchanges.most_withdrawn": (0.0, 1.0),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),

@@ -104,6 +104,7 @@ class ExchangeSettings:
     since: str = "2014-01-01"  # ncmec: the first day asked for, UTC
     window_days: int = 30  # ncmec: days asked for at once
     max_bytes: int = 4 * 1024 * 1024 * 1024  # csv, json, text: a larger document is refused
+    most_withdrawn: float = 0.5  # csv, json, text: a document that lacks a larger share of what stood is refused
 
 
 @dataclass(frozen=True, slots=True)

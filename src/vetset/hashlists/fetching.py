@@ -3,7 +3,7 @@
 In it: the order of these steps, and what is told of them. Not in it: any service, settings, words on a screen.
 Rules: every part is kept before the next one is asked for, so that a fetch that was cut off goes on where it stopped;
 the version to be compiled is kept as an intention first, so that no crash gives one version two contents; nothing is
-compiled if nothing changed; a list that would be empty is not written.
+compiled if nothing changed; a list that would be empty, or lost more than the operator allows, is not written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from vetset.errors import ServiceError, Stop
 from vetset.hashlists.account import Reason
 from vetset.hashlists.compiled import compile_gathered
-from vetset.hashlists.exchange import Exchange
+from vetset.hashlists.exchange import Exchange, Part
 from vetset.hashlists.gathering import Gathered
 from vetset.hashlists.layout import About
 from vetset.hashlists.sealing import read_outer
@@ -41,6 +41,7 @@ class Wanted:
     purpose: str = ""
     valid_days: int = 0
     least_version: int = 1  # versions below were seen before
+    most_withdrawn: float = 0.5  # a whole document that lacks a larger share of what stood is refused
 
     def path(self, version: int) -> Path:
         return self.folder / f"{self.name}-{version}.vsl"
@@ -71,7 +72,7 @@ def fetch(exchange: Exchange, wanted: Wanted, now: datetime, segments: Segments 
     with opened_state(files, exchange.origin, wanted.identities) as state:
         _sweep(wanted)
         _settle(state, wanted)
-        faults = _asked(exchange, state)
+        faults = _asked(exchange, state, wanted)
         changes = state.changes()
         if not changes.any() and state.head.version and state.head.made_with == wanted.made_with():
             if len(files.numbers()) > MAX_SEGMENTS:
@@ -95,10 +96,11 @@ def plan(exchange: Exchange, wanted: Wanted) -> Sequence[str]:
         return exchange.plan(state.head.checkpoint)
 
 
-def _asked(exchange: Exchange, state: State) -> Mapping[Reason, int]:
+def _asked(exchange: Exchange, state: State, wanted: Wanted) -> Mapping[Reason, int]:
     faults: Counter[Reason] = Counter()
     try:
         for part in exchange.parts(state.head.checkpoint):
+            _check_whole(part, state, wanted)
             state.take(part)
             faults.update(part.faults)
     except ServiceError as error:
@@ -108,6 +110,16 @@ def _asked(exchange: Exchange, state: State) -> Mapping[Reason, int]:
             hint=f"the same command goes on from there: try again{when}",
         ) from None
     return faults
+
+
+def _check_whole(part: Part, state: State, wanted: Wanted) -> None:
+    """A document that was cut short where it was made would withdraw, without a word, what it should have held."""
+    lacking = len(state.known.keys() - {entry.key for entry in part.entries}) if part.whole else 0
+    if lacking > wanted.most_withdrawn * len(state.known):
+        raise Stop(
+            f"the document lacks {lacking:,} of {len(state.known):,} entries that stood: nothing of it is taken",
+            hint="ask the body whether it is whole; if it is, raise `most_withdrawn` in the settings",
+        )
 
 
 def _sweep(wanted: Wanted) -> None:

@@ -6,7 +6,7 @@ Rules: a segment appears whole or not at all, and is never changed; whatever a c
 base is written when a version of the list is, so that what was added and withdrawn is counted from it exactly. All is
 sealed to the list's recipients; nothing of it is on disk in clear.
 
-    000042.age: one line of JSON {format, base, origin, checkpoint, version, …}, then [key, known or null] a line
+    000042.age: a line of JSON {format, base, origin, checkpoint, version, …}, then lines of key, tab, known or null
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -260,26 +261,26 @@ def _order(value: Value) -> tuple[str, bytes, str, str, str]:
 
 
 def _spelled(known: Known) -> bytes:
-    """Canonical, so that the same knowledge is the same bytes."""
-    values = [
-        [signal.value, data.decode("utf-8") if signal is Signal.URL else data.hex(), *_said(said)]
-        for signal, data, said in sorted(known.values, key=_order)
-    ]
-    return json.dumps([known.time, known.withdrawn, values], ensure_ascii=True, separators=(",", ":")).encode()
-
-
-def _said(said: ListEntry) -> tuple[str, str, str]:
-    return said.entry_id, said.category, said.source
+    """Canonical, so that the same knowledge is the same bytes: [time, withdrawn, [id, category, source, signal, …]]."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for signal, data, said in sorted(known.values, key=_order):
+        text = data.decode("utf-8") if signal is Signal.URL else data.hex()
+        groups.setdefault((said.entry_id, said.category, said.source), []).extend((signal.value, text))
+    values = [[*said, *groups[said]] for said in sorted(groups)]
+    return json.dumps([known.time, known.withdrawn, *values], ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def _read(line: bytes | None) -> Known:
     if line is None:
         return NOTHING_KNOWN
-    time, withdrawn, values = json.loads(line)
-    return Known(time, frozenset(_value(*value) for value in values), withdrawn)
+    time, withdrawn, *groups = json.loads(line)
+    return Known(time, frozenset(value for group in groups for value in _values(group)), withdrawn)
 
 
-def _value(name: str, text: str, entry_id: str, category: str, source: str) -> Value:
-    signal = _SIGNALS[name]
-    data = text.encode("utf-8") if signal is Signal.URL else bytes.fromhex(text)
-    return signal, data, ListEntry(entry_id, category, source)
+def _values(group: Sequence[str]) -> Iterator[Value]:
+    """The values of one group, which share what is said of them."""
+    entry_id, category, source, *rest = group
+    said = ListEntry(entry_id, sys.intern(category), sys.intern(source))
+    for name, text in zip(rest[::2], rest[1::2], strict=True):
+        signal = _SIGNALS[name]
+        yield signal, text.encode("utf-8") if signal is Signal.URL else bytes.fromhex(text), said

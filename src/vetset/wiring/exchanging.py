@@ -174,6 +174,7 @@ def _wanted(request: FetchRequest, settings: ExchangeSettings, *, create: bool) 
         settings.purpose,
         settings.valid_days,
         highest_seen(request.config_folder, name) + 1,
+        settings.most_withdrawn,
     )
 
 
