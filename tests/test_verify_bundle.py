@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -131,6 +132,14 @@ def test_a_bundle_goes_into_a_new_folder_outside_the_run(settled: Settled) -> No
         verdicts.verify_by_bundle(request, settled.place.root / "other", [], "hotline")
     with pytest.raises(Stop, match="none that age knows"):
         verdicts.verify_by_bundle(request, settled.place.root / "other", ["age1nobody"], "hotline")
+
+
+def test_hits_that_were_not_followed_yet_are_not_bundled(settled: Settled) -> None:
+    shutil.rmtree(settled.place.run / "manifests" / "expand")
+    with pytest.raises(Stop, match="not followed to the rows that share their values yet"):
+        bundled(settled)
+    settled.place.audit(resume=True)
+    bundled(settled)
 
 
 def test_a_run_by_columns_has_no_fingerprint_for_a_platform(settled: Settled) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.commanding import MEMORY
 from tests.fetching import Site, site_in
 from tests.settling import Settled, mixed, prints_of
-from vetset.kernels import likenesses
+from vetset.kernels import likenesses, url_of
 from vetset.records import Address, Ruling, ScreenOutcome, Sealed, Signal
 from vetset.testing.judges import MemoryPlatform
 
@@ -82,6 +82,11 @@ def test_an_address_stands_for_a_picture_only_where_there_is_no_digest() -> None
     assert not names(b"u", {}) & names(b"u", {Signal.MD5: A})
     assert names(b"u", {Signal.MD5: EMPTY}) == names(b"u", {})
     assert names(None, {}) == frozenset()
+
+
+def test_a_blank_address_is_none() -> None:
+    for url, found in ((b"https://a.example/", True), (b"  \t", False), (b"", False), (None, False)):
+        assert (url_of(Sealed(Address(url, {}))) is not None) == found
 
 
 def test_names_tell_nothing_without_the_key_and_kinds_do_not_mix() -> None:

@@ -34,9 +34,9 @@ def _nothing(digests: set[tuple[object, bytes]]) -> set[tuple[object, bytes]]:
 
 
 def url_of(address: Sealed[Address]) -> Sealed[bytes] | None:
-    """The address at which a finding's picture was recorded."""
+    """The address at which a finding's picture was recorded; none where it is empty or blank."""
     url = address.unseal().url
-    return Sealed(url) if url else None
+    return Sealed(url) if url and url.strip() else None
 
 
 def _named(what: bytes, kind: bytes, value: bytes, key: bytes) -> str:

@@ -112,6 +112,8 @@ def opened_book(
             raise Stop("this run has no list, and so no case", hint="`vetset verify RUN --candidates` asks a platform")
         _must_be_settled(held.ledger, held.known)
         book = Casebook(held.ledger, held.vault, held.keys, held.shards)
+        if book.exhibits and not _is_expanded(held.ledger, held.known):
+            raise Stop("the hits were not followed to the rows that share their values yet", hint=_FINISH)
         yield OpenRun(held.ledger, held.vault, held.keys, held.known, book)
 
 
@@ -123,6 +125,14 @@ def _must_be_settled(ledger: Ledger, known: Mapping[str, Any]) -> None:
     must_be_done(ledger, known, steps)
 
 
+_FINISH = "finish the audit first: the same `vetset audit` with --resume"
+
+
+def _is_expanded(ledger: Ledger, known: Mapping[str, Any]) -> bool:
+    wanted = known["settings"].get("audit", {}).get("expand", True)
+    return not wanted or (ledger.root / "manifests/expand").is_dir()
+
+
 def must_be_done(ledger: Ledger, known: Mapping[str, Any], steps: Sequence[str]) -> None:
     """Raises Stop where a shard neither went through a step nor failed."""
     for step in steps:
@@ -131,7 +141,7 @@ def must_be_done(ledger: Ledger, known: Mapping[str, Any], steps: Sequence[str])
             if ledger.done(step, item["id"]) is None and item["id"] not in failed:
                 raise Stop(
                     f"{item['path']} did not go through {step} yet",
-                    hint="finish the audit first: the same `vetset audit` with --resume",
+                    hint=_FINISH,
                 )
 
 
