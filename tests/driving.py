@@ -28,7 +28,7 @@ SIGNAL_ORDER = ("md5", "sha1", "sha256", "pdq", "url", "url_md5", "url_sha1", "u
 
 
 #: Tables of settings that a test may give whole.
-TABLES = ("fingerprint", "match", "sandbox", "pictures", "agreement", "budget", "fetch")
+TABLES = ("fingerprint", "match", "sandbox", "pictures", "agreement", "budget", "fetch", "platforms")
 
 
 class Silent:

@@ -27,6 +27,7 @@ def pages() -> dict[str, str]:
     """File name -> text, for every page of the reference."""
     written = {f"{name}.md": command_page(name, command) for name, command in commands()}
     written["index.md"] = stage_page("index")
+    written.setdefault("report.md", stage_page("report"))
     written["settings.md"] = settings_page()
     written["outcomes.md"] = outcomes_page()
     written["cases.md"] = cases_page()
@@ -98,10 +99,15 @@ def settings_page() -> str:
         ("[fingerprint]", config.FingerprintSettings),
         ("[match]", config.MatchSettings),
         ("[lists.NAME]", config.ListSettings),
+        ("[exchanges.NAME]", config.ExchangeSettings),
+        ("[authorities.NAME]", config.AuthoritySettings),
         ("[sandbox]", config.SandboxSettings),
         ("[fetch]", config.FetchSettings),
         ("[agreement]", config.AgreementSettings),
         ("[budget]", config.BudgetSettings),
+        ("[verify]", config.VerifySettings),
+        ("[report]", config.ReportSettings),
+        ("[platforms.NAME]", config.PlatformSettings),
         ("[run]", config.RunSettings),
         ("[policy]", config.PolicySettings),
         ("[[policy.rules]]", config.Rule),
@@ -112,7 +118,7 @@ def settings_page() -> str:
         for item in dataclasses.fields(table):
             if item.repr:
                 kind = getattr(hints[item.name], "__name__", str(hints[item.name])).replace("|", "or")
-                text.append(f"| `{item.name}` | {kind} | `{item.default!r}` |")
+                text.append(f"| `{item.name}` | {kind} | `{default_of(item)!r}` |")
         text.append("")
     text.append("## `[columns]`\n\nOur column name = the dataset's, where its own spelling is not known: ")
     text.append(", ".join(f"`{column}`" for column in records.Column) + ".\n")
@@ -122,6 +128,10 @@ def settings_page() -> str:
         for name, rules in config.NAMED_POLICIES.items()
     ]
     return "\n".join(text) + "\n"
+
+
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def rule_words(rule: config.Rule) -> str:

@@ -172,7 +172,7 @@ class FingerprintKind(Protocol):
     signal: Signal | None  # the lists it is compared with here; None: only to be sent
     width_bytes: int
     radius: int
-    may_be_sent_to: frozenset[str]  # names of platforms
+    may_be_sent_to: frozenset[str]  # kinds of platforms, as in `photodna`
 
     def compute(self, pixels: npt.NDArray[np.uint8]) -> bytes | None: ...
     def distances(self, keys: npt.NDArray[np.uint8], query: bytes) -> npt.NDArray[np.int64]: ...

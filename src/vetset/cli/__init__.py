@@ -1,6 +1,7 @@
 """The command line. Everything a person reads goes to stderr; stdout carries only what a program asked for.
 
-In it: the commands, by movement: `survey` (audit and its verbs), `lists`, `keeping` (status, close, vault, keys).
+In it: the commands, by movement: `survey` (audit and its verbs), `lists`, `settle` (verify, report),
+`keeping` (status, close, vault, keys).
 Not in it: any work. Rules: a `Stop` becomes its message, its hint and exit status 1; an interruption 130; nothing
 printed here comes from a row or a list.
 """
@@ -16,6 +17,7 @@ from vetset.cli.demo import demo
 from vetset.cli.doctor import doctor
 from vetset.cli.keeping import close, keys, status, vault
 from vetset.cli.lists import lists
+from vetset.cli.settle import report, verify
 from vetset.cli.streams import ReaderGone, forget_stdout, say
 from vetset.cli.survey import audit, clean, expand, fetch, fingerprint, match, retry, screen
 from vetset.errors import ExitStatus, Stop
@@ -44,7 +46,8 @@ def vetset() -> None:
 
 
 for command in (
-    demo, lists, audit, screen, fetch, fingerprint, match, expand, clean, retry, status, close, vault, keys, doctor,
+    demo, lists, audit, screen, fetch, fingerprint, match, expand, verify, report, clean, retry, status, close, vault,
+    keys, doctor,
 ):  # fmt: skip
     vetset.add_command(command)
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -25,11 +26,15 @@ PATH = click.Path(path_type=Path)
 @click.argument("run", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
 @click.option("--verify", is_flag=True, help="Check every manifest, chain and product as well.")
-def status(run: Path, *, as_json: bool, verify: bool) -> int:
-    """Show how far RUN is, which shards failed and why, and whether its key still lies beside it."""
+@click.option("--alarm-days", type=click.IntRange(0), default=30, help="Say so many days ahead that a duty ends. [30]")
+def status(run: Path, *, as_json: bool, verify: bool, alarm_days: int) -> int:
+    """Show how far RUN is, which shards failed and why, and whether its key still lies beside it.
+
+    Where cases of it were reported, it says too until when the law wants them kept, and when that comes to its end.
+    """
     from vetset.wiring.job import status_of
 
-    state = status_of(run, verify=verify)
+    state = status_of(run, verify=verify, today=datetime.now(UTC).date(), alarm_days=alarm_days)
     if as_json:
         give(json.dumps(state, sort_keys=True))
     else:

@@ -1,4 +1,4 @@
-"""The commands for hash lists: `lists compile` and `lists show`.
+"""The commands for hash lists: `lists compile`, `lists fetch` and `lists show`.
 
 In it: options and what is told of a list. Not in it: reading, sealing and opening (`hashlists`).
 Rules: counts, names and line numbers are shown, never a value; stdout carries only what --json asks for.
@@ -133,6 +133,59 @@ def _recipients(named: tuple[str, ...], *, plain: bool) -> tuple[tuple[str, ...]
         return check_recipients(named), f"sealed to {len(named)} recipient(s)"
     recipient, path = custodian(config_folder())
     return (recipient,), f"sealed to your own key {path}: keep a copy of that key elsewhere"
+
+
+@lists.command("fetch", short_help="Get what is new of a body's list, and compile it.")
+@click.argument("name")
+@click.option("--settings", "settings_file", type=PATH, required=True, help="TOML file with [exchanges.NAME].")
+@click.option("--live", is_flag=True, help="Ask the real service. Without it only a sandbox or a file is asked.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what would be asked, and ask nothing.")
+@click.option(
+    "--identity", "identities", type=PATH, multiple=True, help="Identity file that opens what is known so far."
+)
+def fetch_command(name: str, settings_file: Path, identities: tuple[Path, ...], *, live: bool, plan_only: bool) -> None:
+    """Ask the exchange [exchanges.NAME] of the settings for what is new, and compile the next version of its list.
+
+    What came is kept, sealed, beside the lists; a fetch that was cut off goes on where it stopped with the same
+    command. If nothing changed no version is written. A list from a `sandbox_url` is named NAME-sandbox.
+
+    Nothing is asked of a live service without --live, only said; its terms bind you. See the guides for each body.
+
+    \b
+    Examples:
+      vetset lists fetch ncmec --settings exchanges.toml --plan
+      vetset lists fetch ncmec --settings exchanges.toml --live
+    """
+    from vetset.config import read_settings
+    from vetset.wiring.exchanging import FetchRequest, fetch_list, may_ask, plan_of
+
+    request = FetchRequest(name, read_settings(settings_file).exchanges, config_folder(), live, identities)
+    if plan_only or not may_ask(request):
+        how = "without --plan" if may_ask(request) else "with --live"
+        say(f"nothing is asked now; {how} it would be:")
+        for sentence in plan_of(request):
+            say(f"  {_printable(sentence)}")
+        return
+    _tell(name, fetch_list(request))
+
+
+def _tell(name: str, fetched: Any) -> None:
+    changes = fetched.changes
+    say(
+        f"{name}: {changes.added:,} entries added, {changes.withdrawn:,} withdrawn, {changes.altered:,} changed; "
+        f"{fetched.entries:,} known"
+    )
+    for reason, count in sorted(fetched.faults.items()):
+        say(f"  left out: {count:,} {reason}")
+    if fetched.path is None:
+        version = f"version {fetched.ref.version} stays the newest" if fetched.ref else "no version is written"
+        say(f"nothing changed: {version}")
+        return
+    counts = ", ".join(f"{count:,} {signal}" for signal, count in fetched.counts.items())
+    say(f"compiled {fetched.ref.name} version {fetched.ref.version}: {counts}")
+    say(f"  {fetched.path}, digest {fetched.ref.digest}")
+    if changes.withdrawn:
+        say("  rows that earlier runs removed stay removed until their cases are settled")
 
 
 @lists.command("show", short_help="What a compiled list says of itself.")

@@ -49,7 +49,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.j
 
 @click.command(short_help="Audit a dataset by its columns, or its pictures too, and clean it.")
 @click.argument("dataset")
-@click.option("--lists", "list_files", type=PATH, multiple=True, required=True, help="Compiled list; repeatable.")
+@click.option(
+    "--lists",
+    "list_files",
+    type=PATH,
+    multiple=True,
+    help="Compiled list; repeatable. May be left out only with --keep-digests, to ask a platform instead.",
+)
 @click.option("--out", "run", type=PATH, required=True, help="Folder of the run; made new, or gone on with --resume.")
 @click.option("--clean", "clean_folder", type=PATH, help="Write the cleaned dataset here; never in place.")
 @click.option(
@@ -65,7 +71,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print summary.j
     help="What fetch may spend: addresses (5000), bytes (20GB) or hours of asking (12h); repeatable. [no limit]",
 )
 @click.option(
-    "--keep-digests", is_flag=True, default=None, help="With fetch: keep digests of every picture, sealed, in the run."
+    "--keep-digests", is_flag=True, default=None, help="With local or fetch: keep digests of every picture, sealed."
 )
 @click.option(
     "--sandbox",

@@ -13,9 +13,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vetset.config.tables import BudgetSettings, ListSettings, PolicySettings, Rule, Settings
+from vetset.config.tables import BudgetSettings, PolicySettings, Rule, Settings
 from vetset.errors import Stop
 
 Table = TypeVar("Table")
@@ -26,7 +26,13 @@ def read_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     settings = settings_from(_toml(path))
-    return replace(settings, policy=_with_paths_from(settings.policy, path.parent))
+    return replace(
+        settings,
+        policy=_with_paths_from(settings.policy, path.parent),
+        exchanges={name: _placed_in(path.parent, table) for name, table in settings.exchanges.items()},
+        platforms={name: _placed_in(path.parent, table) for name, table in settings.platforms.items()},
+        authorities={name: _placed_in(path.parent, table) for name, table in settings.authorities.items()},
+    )
 
 
 def with_budgets(budget: BudgetSettings, words: Iterable[str]) -> BudgetSettings:
@@ -59,6 +65,12 @@ def _with_paths_from(policy: PolicySettings, folder: Path) -> PolicySettings:
 
     rules = tuple(replace(rule, words_file=placed(rule.words_file)) for rule in policy.rules)
     return replace(policy, words_file=placed(policy.words_file), rules=rules)
+
+
+def _placed_in(folder: Path, table: Table) -> Table:
+    """The table with its paths counted from the folder."""
+    paths = {item.name: getattr(table, item.name) for item in fields(table) if item.name in _PATHS}  # type: ignore[arg-type]
+    return replace(table, **{name: str(folder / text) for name, text in paths.items() if text})  # type: ignore[type-var]
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -97,11 +109,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _built(kind, _checked(value, dict, where), where=where)  # type: ignore[arg-type]
     if kind in _LISTS:
         return tuple(_value(_LISTS[kind], item, where) for item in _checked(value, list, where))
-    if kind == Mapping[str, ListSettings]:
-        tables = _checked(value, dict, where)
-        return {name: _value(ListSettings, table, f"{where}.{name}") for name, table in tables.items()}
-    if kind == Mapping[str, str]:
-        return {name: _checked(item, str, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
+    if get_origin(kind) is get_origin(Mapping[str, str]):
+        _, inner = get_args(kind)
+        return {name: _value(inner, item, f"{where}.{name}") for name, item in _checked(value, dict, where).items()}
     return _score(value, where) if kind in (float | None, float) else _plain_value(kind, value, where)
 
 
@@ -109,7 +119,7 @@ def _score(value: Any, where: str) -> float:
     limit = sys.float_info.max
     if not -limit <= _checked(value, (int, float), where) <= limit:  # NaN too: no row would ever lie above it
         raise Stop(f"setting {where} should be a finite number", hint="see docs/reference/settings.md")
-    least, most = _SPANS.get(where, (-limit, limit))
+    least, most = _SPANS.get(_unnamed(where), (-limit, limit))
     if not least <= value <= most:
         raise Stop(f"setting {where} should be from {least:g} to {most:g}", hint="see docs/reference/settings.md")
     return float(value)
@@ -117,15 +127,20 @@ def _score(value: Any, where: str) -> float:
 
 def _plain_value(kind: Any, value: Any, where: str) -> Any:
     _checked(value, kind, where)
-    least, most = _RANGES.get(where.rpartition(".")[2] if where.startswith("lists.") else where, (1, None))
+    least, most = _RANGES.get(_unnamed(where), (1, None))
     if kind is int and (value < least or (most is not None and value > most)):
         words = f"at least {least}" if most is None else f"from {least} to {most}"
         raise Stop(f"setting {where} should be {words}", hint="see docs/reference/settings.md")
-    if where in _CHOICES and value not in _CHOICES[where]:
-        raise Stop(
-            f"setting {where} should be one of {', '.join(_CHOICES[where])}", hint="see docs/reference/settings.md"
-        )
+    choices = _CHOICES.get(_unnamed(where))
+    if choices and value not in choices:
+        raise Stop(f"setting {where} should be one of {', '.join(choices)}", hint="see docs/reference/settings.md")
     return value
+
+
+def _unnamed(where: str) -> str:
+    """The setting's place with the name of its table left out: `lists.radius_bits` of every list."""
+    head, _, rest = where.partition(".")
+    return f"{head}.{rest.rpartition('.')[2]}" if head in _NAMED_TABLES else where
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
@@ -135,13 +150,21 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
     return value
 
 
+_PATHS = ("folder", "file", "credentials_file", "certificates_file")
+_NAMED_TABLES = ("lists", "exchanges", "platforms", "authorities")
 _LISTS: Mapping[Any, Any] = {tuple[Rule, ...]: Rule, tuple[str, ...]: str, tuple[int, ...]: int}
 #: What whole numbers may be, where that is not from 1 on. Beyond 64 bits two unlike pictures are near by chance.
 _MOST_RADIUS_BITS = 64
 _RANGES: Mapping[str, tuple[int, int | None]] = {
     "audit.spread_limit": (0, None),
     "run.workers": (0, None),
-    "radius_bits": (0, _MOST_RADIUS_BITS),
+    "lists.radius_bits": (0, _MOST_RADIUS_BITS),
+    "platforms.batch": (0, 1000),
+    "platforms.requests_per_month": (0, None),
+    "platforms.timeout_seconds": (1, 3600),
+    "platforms.attempts": (1, 20),
+    "exchanges.valid_days": (0, 36_500),
+    "exchanges.window_days": (1, 36_500),
     "match.radius_bits": (0, _MOST_RADIUS_BITS),
     "match.quality_floor": (0, 100),
     "fetch.connections": (1, 4096),
@@ -158,16 +181,24 @@ _RANGES: Mapping[str, tuple[int, int | None]] = {
     "budget.bytes": (0, None),
     "budget.seed": (0, None),
     "budget.host_groups": (1, 999),
+    "verify.parties": (1, 9),
+    "report.preserve_days": (1, 36_500),
 }
 #: What other numbers may be. A month of asking is more than any run should need.
 _SPANS: Mapping[str, tuple[float, float]] = {
     "budget.hours": (0.0, 10_000.0),
     "budget.random_share": (0.0, 1.0),
     "budget.success_floor": (0.0, 1.0),
+    "platforms.requests_per_second": (0.0, 1000.0),
+    "exchanges.most_withdrawn": (0.0, 1.0),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
+    "authorities.kind": ("cybertip",),
+    "exchanges.kind": ("ncmec", "csv", "json", "text"),
+    "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),
+    "platforms.kind": ("shield", "photodna", "hma"),
 }
 _WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "dict": "a table", "list": "a list"}

@@ -19,7 +19,7 @@ class AuditSettings:
     expand: bool = True
     allow_nothing_comparable: bool = False
     reach: str = "columns"  # columns; local: pictures that the dataset holds too; fetch: what its addresses lead to
-    keep_digests: bool = False  # with fetch: digests of every picture are kept, sealed, so that a new list costs less
+    keep_digests: bool = False  # with local or fetch: digests of every picture are kept, sealed, for a later list
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,58 @@ class ListSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeSettings:
+    """`[exchanges.NAME]`: a body's list, got by `vetset lists fetch NAME`. Paths count from where this file lies.
+
+    A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment).
+    """
+
+    kind: str = "ncmec"  # ncmec: hash sharing, version 2; csv, json, text: one document that is the whole list
+    url: str = ""  # https; asked with --live only
+    sandbox_url: str = ""  # a body's test service, or an emulator on this machine; asked without --live
+    file: str = ""  # csv, json, text: a file in place of an address
+    folder: str = "lists"  # where NAME-VERSION.vsl and what is known so far (sealed) are kept
+    authorization: str = "basic"  # basic: user:password; bearer: a token; header: a value for `header`; none
+    header: str = ""  # the header's name, with authorization = "header"
+    credentials_file: str = ""
+    credentials_variable: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)  # csv, json: what holds what, as in `lists compile --map`
+    items: str = ""  # json: where the entries stand, as in "data.hashes"; empty: at the top
+    signal: str = ""  # text: what bare values are
+    signals: tuple[str, ...] = ()  # compiled from what comes; empty: every kind
+    recipients: tuple[str, ...] = ()  # age1... that list and state are sealed to; empty: your own key
+    source: str = ""  # who gives the list out
+    purpose: str = ""  # what it may be used for
+    valid_days: int = 0  # a version expires so many days after it was made; 0: never
+    since: str = "2014-01-01"  # ncmec: the first day asked for, UTC
+    window_days: int = 30  # ncmec: days asked for at once
+    max_bytes: int = 4 * 1024 * 1024 * 1024  # csv, json, text: a larger document is refused
+    most_withdrawn: float = 0.5  # csv, json, text: a document that lacks a larger share of what stood is refused
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoritySettings:
+    """`[authorities.NAME]`: whom the law names to be told, and who tells. Told with --live, at a `sandbox_url` if set.
+
+    The credentials (user:password) are named, never held: a file that only you can read, or a variable.
+    """
+
+    kind: str = "cybertip"  # NCMEC's CyberTipline
+    sandbox_url: str = ""  # its test service, or an emulator on this machine
+    credentials_file: str = ""
+    credentials_variable: str = ""
+    email: str = ""  # of the person who reports; goes with every report, as all that follows
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    platform: str = ""  # the application's name, if any
+    company_template: str = ""  # what your organisation says in every report
+    terms_of_service: str = ""
+    legal_url: str = ""
+    certificates_file: str = ""  # PEM of authorities of certificates that are trusted; empty: this system's
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSettings:
     """`[sandbox]`: the children in which pictures are decoded. Only with `--reach local`."""
 
@@ -105,6 +157,45 @@ class FetchSettings:
     max_redirects: int = 5
     ports: tuple[int, ...] = (80, 443)  # others are blocked_address
     certificates_file: str = ""  # PEM of authorities that are trusted; empty: this system's
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """`[verify]`: when a body's word makes a case confirmed."""
+
+    parties: int = 1  # independent parties that must say so; two platforms of one party are one
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """`[report]`: what follows from a finished report."""
+
+    preserve_days: int = 365  # what was reported is to be kept so long (in the US 18 U.S.C. 2258A(h), since May 2024)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSettings:
+    """`[platforms.NAME]`: a body that judges fingerprints, asked by verify. Its guide says what its terms are.
+
+    A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment). Paths count from
+    where this file lies.
+    """
+
+    kind: str = ""  # shield, photodna, hma
+    sandbox_url: str = ""  # a body's test service, or an emulator on this machine, in place of the body itself
+    url: str = ""  # hma: where it is, https; the others have one address
+    credentials_file: str = ""  # one line: shield, hma: user:password; photodna: the key
+    credentials_variable: str = ""
+    certificates_file: str = ""  # PEM of authorities that are trusted; empty: this system's
+    kinds: tuple[str, ...] = ()  # photodna: the names of your kinds of fingerprint that are its edge hashes
+    party: str = ""  # hma: whose banks they are
+    banks: Mapping[str, str] = field(default_factory=dict)  # hma: NAME = "csam", "harmful", "test"; no others are heard
+    canary: str = ""  # hma: a PDQ in hex that each of these banks holds; photodna: its hash for tests in base64
+    batch: int = 0  # fingerprints in a request; 0: 50 for shield, 5 for photodna, 32 for hma
+    requests_per_second: float = 0.0  # 0: 1 for shield, 5 for photodna, no limit for hma
+    requests_per_month: int = 0  # counted in your settings folder, by name; 0: no limit
+    timeout_seconds: int = 60  # from a request to the end of its answer
+    attempts: int = 5  # at one request, where asking again can help
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +246,12 @@ class Settings:
     fingerprint: FingerprintSettings = field(default_factory=FingerprintSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
     lists: Mapping[str, ListSettings] = field(default_factory=dict)
+    exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
+    authorities: Mapping[str, AuthoritySettings] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     agreement: AgreementSettings = field(default_factory=AgreementSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+    platforms: Mapping[str, PlatformSettings] = field(default_factory=dict)

@@ -71,12 +71,17 @@ def compile_list(  # noqa: PLR0913 - the options of the command, by name
     refuse_existing(target)
     gathered = Gathered(url_forms)
     read_sources(sources, gathered, source_format=source_format, signal=signal, columns=columns)
+    return compile_gathered(gathered, target, about, recipients)
+
+
+def compile_gathered(gathered: Gathered, target: Path, about: About, recipients: Sequence[str]) -> Compiled:
+    """Compiles what was gathered, as `compile_list` does once it has read its sources."""
     memory = payload_of(gathered, about)
     try:
         digest, layout = write_list(target, memory, recipients)
     finally:
         os.close(memory)
-    return Compiled(ListRef(name, version, digest), layout.counts(), gathered.accounts)
+    return Compiled(ListRef(about.name, about.version, digest), layout.counts(), gathered.accounts)
 
 
 def open_list(path: Path, identities: Sequence[str], *, today: date | None) -> int:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from vetset.errors import Stop
 from vetset.hashlists.account import Account, Reason
-from vetset.hashlists.gathering import Gathered
+from vetset.hashlists.gathering import Holder
 from vetset.hashlists.value import value_of
 from vetset.records import ListEntry, Signal
 
@@ -43,7 +43,11 @@ def read_map(path: Path) -> ColumnMap:
 
     Raises Stop for what is no such file, and for a value's column that is also given as something said of it.
     """
-    columns = _columns_table(path)
+    return column_map(_columns_table(path), str(path))
+
+
+def column_map(columns: Mapping[str, Any], path: str) -> ColumnMap:
+    """The map of a table `[columns]` that stands in `path`. Raises Stop as `read_map` does."""
     known = [*Signal, *SAID]
     unknown = [name for name in columns if name not in known]
     if unknown or not all(isinstance(header, str) and header.strip() for header in columns.values()):
@@ -75,7 +79,7 @@ def _folded(header: str) -> str:
     return header.strip().casefold()
 
 
-def read_csv(stream: BinaryIO, account: Account, gathered: Gathered, columns: ColumnMap | None) -> None:
+def read_csv(stream: BinaryIO, account: Account, gathered: Holder, columns: ColumnMap | None) -> None:
     """Reads a CSV file with a header line, separated by comma, semicolon or tab; without a map by its own names."""
     with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
         lines = _lines(text, account.source)
@@ -122,7 +126,7 @@ def _records(lines: Iterator[str], delimiter: str, account: Account) -> Iterator
         yield before + 2, row
 
 
-_RowReader = Callable[[list[str], int, Account, Gathered], None]
+_RowReader = Callable[[list[str], int, Account, Holder], None]
 
 
 def _row_reader(header: list[str], columns: ColumnMap | None, source: str) -> _RowReader:
@@ -130,7 +134,7 @@ def _row_reader(header: list[str], columns: ColumnMap | None, source: str) -> _R
     signals = {signal: _place(header, name, source) for signal, name in chosen.signals.items()}
     said = {what: _place(header, name, source) for what, name in chosen.said.items()}
 
-    def row_of(row: list[str], line_number: int, account: Account, gathered: Gathered) -> None:
+    def row_of(row: list[str], line_number: int, account: Account, gathered: Holder) -> None:
         entry = ListEntry(**{what: _plain(_cell(row, place)) for what, place in said.items()})
         given = {signal: cell for signal, place in signals.items() if (cell := _cell(row, place))}
         if row and not given:
@@ -171,6 +175,6 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _hold(signal: Signal, cell: str, entry: ListEntry, gathered: Gathered) -> Reason | None:
+def _hold(signal: Signal, cell: str, entry: ListEntry, gathered: Holder) -> Reason | None:
     value = value_of(signal, cell.encode("utf-8", "surrogateescape"))
     return value if isinstance(value, Reason) else gathered.hold(signal, value, entry)

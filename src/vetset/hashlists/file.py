@@ -19,7 +19,7 @@ import numpy as np
 from vetset.errors import Stop
 from vetset.hashlists.account import Account, Reason
 from vetset.hashlists.csvfile import ColumnMap, read_csv
-from vetset.hashlists.gathering import Gathered
+from vetset.hashlists.gathering import Gathered, Holder
 from vetset.hashlists.ncmec import Pages
 from vetset.hashlists.value import MAX_VALUE_BYTES, value_of
 from vetset.records import WIDTH_BYTES, Signal
@@ -85,14 +85,15 @@ def _read_source(
 ) -> None:
     with path.open("rb") as stream:
         if which is Format.TEXT:
-            _read_text(stream, account, gathered, signal)
+            read_text(stream, account, gathered, signal)
         elif which is Format.CSV:
             read_csv(stream, account, gathered, columns)
         else:
             pages.read(stream, account)
 
 
-def _read_text(stream: BinaryIO, account: Account, gathered: Gathered, signal: Signal | None) -> None:
+def read_text(stream: BinaryIO, account: Account, gathered: Holder, signal: Signal | None) -> None:
+    """Reads text: a bare value a line where `signal` says what they are, else `<signal> <value>`."""
     line_number = 0
     for block in _blocks(stream):
         joined = plain_hex(block, WIDTH_BYTES[signal]) if signal and signal is not Signal.URL else None
@@ -141,7 +142,7 @@ def plain_hex(block: bytes, width_bytes: int) -> bytes | None:
     return joined if len(joined) == lines * width_bytes else None
 
 
-def _read_line(line: bytes, number: int, account: Account, gathered: Gathered, signal: Signal | None) -> None:
+def _read_line(line: bytes, number: int, account: Account, gathered: Holder, signal: Signal | None) -> None:
     text = line.strip(_BLANK)
     if not text or text.startswith(b"#"):
         return
@@ -152,7 +153,7 @@ def _read_line(line: bytes, number: int, account: Account, gathered: Gathered, s
         account.count(fault, number)
 
 
-def _hold(text: bytes, gathered: Gathered, signal: Signal | None) -> Reason | None:
+def _hold(text: bytes, gathered: Holder, signal: Signal | None) -> Reason | None:
     if signal is None:
         name, *rest = text.split(None, 1)
         signal = _NAMES.get(name.lower())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vetset import kernels
 from vetset.hashlists.account import Account, Reason
@@ -18,6 +19,13 @@ from vetset.records import URL_ALGORITHM, ListEntry, Signal, UrlForm
 Slot = tuple[Signal, UrlForm | None]
 
 BARE = ListEntry()
+
+
+class Holder(Protocol):
+    """What a reader of sources fills: `Gathered`, or `exchange.Collected`, which compares with what was known."""
+
+    def hold(self, signal: Signal, value: bytes, entry: ListEntry = ..., /) -> Reason | None: ...
+    def hold_bare(self, signal: Signal, joined: bytes, /) -> None: ...
 
 
 @dataclass(slots=True, repr=False)

@@ -1,7 +1,8 @@
-"""Pages of NCMEC's hash-sharing interface, version 2, as XML files.
+"""Pages of NCMEC's hash-sharing interface, version 2, as XML.
 
-In it: entries of images and videos, and the tombstones that withdraw them, over all pages given.
-Not in it: asking the service for pages.
+In it: what a page says of entries of images and videos, and of the tombstones that withdraw them; and what stands of
+it over all files given.
+Not in it: asking the service for pages (`ncmec_service`).
 Rules: a page with a document type is refused (defusedxml); a page that is not whole stops the reading, because what it
 should have held is unknown. Entries come in no order of time, so nothing is decided before the last page is read:
 
@@ -14,7 +15,7 @@ should have held is unknown. Entries come in no order of time, so nothing is dec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
@@ -43,16 +44,72 @@ Key = tuple[str, str]
 Lines = dict[Element, int]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Said:
+    """What a page says of one entry at one time. `values` None: a tombstone; `key` None: it cannot be withdrawn."""
+
+    key: Key | None  # member id and entry id
+    time: datetime | None
+    line: int
+    member: str
+    values: frozenset[tuple[Signal, bytes, str]] | None  # with their classification
+
+    @property
+    def entry_id(self) -> str:
+        return "/".join(self.key) if self.key else ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Page:
+    """What a page says, in its order, and the path of the next one, if it names one."""
+
+    said: tuple[Said, ...]
+    next_path: str
+
+
+def read_page(stream: BinaryIO, account: Account) -> Page:
+    """A page. What is wrong in it is counted in the account; raises Stop if it is no page."""
+    root, lines = _parsed(stream, account.source)
+    said: list[Said] = []
+    for section in root:
+        name = _name(section)
+        if name in _SECTIONS:
+            said += [found for element in section if (found := _said(element, lines, account))]
+        elif name != "paging":
+            account.count(Reason.UNKNOWN_ELEMENT, lines[section])
+    return Page(tuple(said), _text(root, "paging/next"))
+
+
+def _said(element: Element, lines: Lines, account: Account) -> Said | None:
+    name, line = _name(element), lines[element]
+    time = _time(element)
+    if time is None:
+        account.count(Reason.BAD_TIMESTAMP, line)
+    if name not in _ENTRIES and name not in _TOMBSTONES:
+        account.count(Reason.UNKNOWN_ELEMENT, line)
+        return None
+    key = _key(element, line, account)
+    values = frozenset(_values(element, lines, account)) if name in _ENTRIES else None
+    return Said(key, time, line, _member(element), values)
+
+
+def _key(element: Element, line: int, account: Account) -> Key | None:
+    """An entry that lacks a part of its key is nobody's namesake."""
+    member, entry = _member(element), _text(element, "id")
+    if member and entry:
+        return member, entry
+    account.count(Reason.NO_ENTRY_ID, line)
+    return None
+
+
 @dataclass(slots=True, repr=False)
 class _Version:
-    """The newest version known of an entry, where it stood, and its values with their classification."""
+    """The newest version known of an entry, and where it stood."""
 
     time: datetime
     account: Account
-    line: int
-    entry_id: str
-    member: str
-    values: set[tuple[Signal, bytes, str]] = field(default_factory=set)
+    said: Said
+    values: frozenset[tuple[Signal, bytes, str]]
 
 
 class Pages:
@@ -66,64 +123,41 @@ class Pages:
 
     def read(self, stream: BinaryIO, account: Account) -> None:
         """Reads a page. Raises Stop if it is not one."""
-        root, lines = _parsed(stream, account.source)
-        for section in root:
-            name = _name(section)
-            if name in _SECTIONS:
-                for element in section:
-                    self._read_element(element, lines, account)
-            elif name != "paging":
-                account.count(Reason.UNKNOWN_ELEMENT, lines[section])
-        self._last = (account, bool(_text(root, "paging/next")))
+        page = read_page(stream, account)
+        for said in page.said:
+            self._take(said, account)
+        self._last = (account, bool(page.next_path))
 
     def finish(self) -> None:
         """Puts the values of the entries that stand into what was gathered."""
         for key, version in self._entries.items():
             if key in self._tombstones and self._tombstones[key] >= version.time:
-                version.account.count(Reason.WITHDRAWN, version.line)
+                version.account.count(Reason.WITHDRAWN, version.said.line)
                 continue
             for signal, value, category in sorted(version.values):
-                self._gathered.hold(signal, value, ListEntry(version.entry_id, category, version.member))
+                self._gathered.hold(signal, value, ListEntry(version.said.entry_id, category, version.said.member))
                 version.account.taken += 1
         if self._last and self._last[1]:
             self._last[0].notes.append("the last page given names a next one: the list may lack what stands there")
 
-    def _read_element(self, element: Element, lines: Lines, account: Account) -> None:
-        name, line = _name(element), lines[element]
-        time = _time(element)
-        if time is None:
-            account.count(Reason.BAD_TIMESTAMP, line)
-        if name in _ENTRIES:
-            self._read_entry(element, time or _EARLIEST, lines, account)
-        elif name in _TOMBSTONES:
-            key = self._key(element, line, account)
-            if time:
-                self._tombstones[key] = max(time, self._tombstones.get(key, time))
-        else:
-            account.count(Reason.UNKNOWN_ELEMENT, line)
+    def _take(self, said: Said, account: Account) -> None:
+        key = said.key or (f"\x00{account.source}", str(said.line))
+        if said.values is not None:
+            self._take_entry(key, said, said.values, account)
+        elif said.time:
+            self._tombstones[key] = max(said.time, self._tombstones.get(key, said.time))
 
-    def _key(self, element: Element, line: int, account: Account) -> Key:
-        """Member id and entry id; an entry that lacks one is nobody's namesake, and cannot be withdrawn."""
-        member, entry = _member(element), _text(element, "id")
-        if member and entry:
-            return member, entry
-        account.count(Reason.NO_ENTRY_ID, line)
-        return f"\x00{account.source}", str(line)
-
-    def _read_entry(self, element: Element, time: datetime, lines: Lines, account: Account) -> None:
-        line = lines[element]
-        key = self._key(element, line, account)
+    def _take_entry(self, key: Key, said: Said, values: frozenset[tuple[Signal, bytes, str]], account: Account) -> None:
+        time = said.time or _EARLIEST
         known = self._entries.get(key)
-        values = set(_values(element, lines, account))
         if known and known.time > time:
-            account.count(Reason.SUPERSEDED, line)
+            account.count(Reason.SUPERSEDED, said.line)
         elif known and known.time == time:
             known.values |= values
         else:
             if known:
-                known.account.count(Reason.SUPERSEDED, known.line)
-            entry_id = "" if key[0].startswith("\x00") else "/".join(key)
-            self._entries[key] = _Version(time, account, line, entry_id, _member(element), values)
+                known.account.count(Reason.SUPERSEDED, known.said.line)
+            self._entries[key] = _Version(time, account, said, values)
 
 
 def _parsed(stream: BinaryIO, source: str) -> tuple[Element, Lines]:
@@ -168,11 +202,15 @@ def _values(element: Element, lines: Lines, account: Account) -> Iterator[tuple[
     for fingerprint in element.iterfind(f"{_NAMESPACE}fingerprints/*"):
         line = lines[fingerprint]
         signal = _SIGNALS.get(_name(fingerprint))
-        if signal is None:
-            known = "href" in fingerprint.attrib
-            account.count(Reason.BY_REFERENCE if known else Reason.UNKNOWN_SIGNAL, line)
+        text = (fingerprint.text or "").strip()
+        # What lies behind a reference has no documented shape: it is counted, and not followed.
+        if "href" in fingerprint.attrib and (signal is None or not text):
+            account.count(Reason.BY_REFERENCE, line)
             continue
-        value = value_of(signal, (fingerprint.text or "").encode())
+        if signal is None:
+            account.count(Reason.UNKNOWN_SIGNAL, line)
+            continue
+        value = value_of(signal, text.encode())
         if isinstance(value, Reason):
             account.count(value, line)
         else:

@@ -110,13 +110,25 @@ def write_list(path: Path, memory: int, recipients: Sequence[str]) -> tuple[str,
     digest = hashlib.sha256(payload).hexdigest()
     layout, _ = layout_of(payload)
     line = outer_line(layout, digest, len(payload), sealed=bool(keys))
+    _write_or_stop(path, line, memory, keys)
+    return digest, layout
+
+
+def write_sealed(path: Path, memory: int, recipients: Sequence[str]) -> None:
+    """What is in `memory` as a new file (0600), sealed to at least one recipient, all or nothing as `write_list`."""
+    keys = [_recipient(text, number) for number, text in enumerate(recipients, 1)]
+    if not keys:
+        raise Stop(f"nobody to seal {path} to", hint="name a recipient")
+    _write_or_stop(path, b"", memory, keys)
+
+
+def _write_or_stop(path: Path, line: bytes, memory: int, keys: Sequence[Any]) -> None:
     try:
         _write_whole(path, line, memory, keys)
     except OSError as error:
         raise Stop(f"cannot write {path}: {error.strerror}", hint="name a file in a folder you may write to") from None
     except pyrage.EncryptError:
         raise Stop(f"cannot write {path}", hint="is there room on the disk?") from None
-    return digest, layout
 
 
 def _recipient(text: str, number: int) -> Any:
@@ -177,6 +189,17 @@ def read_list(path: Path, identities: Sequence[str]) -> int:
         os.close(memory)
 
 
+def open_sealed(path: Path, identities: Sequence[str]) -> int:
+    """What `write_sealed` sealed, in anonymous memory; its descriptor. Raises Stop as `read_list` does."""
+    memory = os.memfd_create("vetset-sealed", os.MFD_CLOEXEC)
+    try:
+        with _opened(path) as stream:
+            _decrypt(stream, memory, identities, path)
+        return os.dup(memory)
+    finally:
+        os.close(memory)
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
@@ -208,10 +231,15 @@ def _check_length(stream: BinaryIO, outer: Outer, path: Path) -> None:
 
 
 def _fill(stream: BinaryIO, memory: int, outer: Outer, identities: Sequence[str], path: Path) -> None:
+    if outer.sealed:
+        _decrypt(stream, memory, identities, path)
+        return
     with os.fdopen(os.dup(memory), "wb") as out:
-        if not outer.sealed:
-            shutil.copyfileobj(stream, out)
-            return
+        shutil.copyfileobj(stream, out)
+
+
+def _decrypt(stream: BinaryIO, memory: int, identities: Sequence[str], path: Path) -> None:
+    with os.fdopen(os.dup(memory), "wb") as out:
         try:
             pyrage.decrypt_io(stream, out, [_identity(text) for text in identities])
         except pyrage.DecryptError as error:

@@ -25,6 +25,11 @@ def check_not_rolled_back(folder: Path, ref: ListRef) -> None:
     _check(folder, ref, _read(folder))
 
 
+def highest_seen(folder: Path, name: str) -> int:
+    """The highest version seen of a list; 0 for none. Raises Stop if that cannot be read."""
+    return _read(folder).get(name, (0, ""))[0]
+
+
 def remember(folder: Path, ref: ListRef) -> None:
     """Notes that the list was seen. Raises Stop as `check_not_rolled_back` does; processes may do this at once."""
     try:

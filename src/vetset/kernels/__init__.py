@@ -1,7 +1,7 @@
 """The slow, obvious definitions of what vetset compares, and the column versions built on them.
 
-In it: URL forms, digests of values, exact membership behind a prefilter, keyed hashes, conditions of a policy.
-Not in it: files, lists' formats, outcomes. Everything here is a pure function of its arguments.
+In it: URL forms, digests of values, exact membership behind a prefilter, keyed hashes, conditions of a policy,
+quotas of bodies. Not in it: files, lists' formats, outcomes. Everything here is a pure function of its arguments.
 Rules: a function ending in `_of` defines what is right for one value; the column function of the same matter must agree
 with it bit for bit (tests/test_kernels.py). Sealed columns are opened here, and what comes out is digests, masks
 and positions, or is sealed again. Native versions, where present, replace the column functions only.
@@ -36,6 +36,7 @@ from vetset.kernels.digest import (
     recorded_digests,
 )
 from vetset.kernels.hamming import hamming_bytes, hamming_index, hamming_of, near, within_of
+from vetset.kernels.likeness import likenesses, print_name_of, url_of
 from vetset.kernels.membership import (
     FILTER_BITS_PER_KEY,
     contains_of,
@@ -63,21 +64,40 @@ from vetset.kernels.picture import (
     contradicts,
     digests_of_pictures,
 )
+from vetset.kernels.quota import (
+    MONTH_SECONDS,
+    Binding,
+    Need,
+    Plan,
+    duration_words,
+    month_of,
+    plan_lines,
+    planned,
+    seconds_left_of_month,
+)
 from vetset.kernels.resizing import content_box, original_ratio
 from vetset.kernels.url import FORM_OF, host_of, raw_of, tx_of, url_values, whatwg_of
 from vetset.kernels.web import WebMarks, body_bytes, requests_of, same_web, web_hashes_of, web_marks, web_of
+from vetset.kernels.withdrawal import Finding, Gone, Release, released
 
 __all__ = [
     "EMPTY_DIGESTS",
     "FILTER_BITS_PER_KEY",
     "FORM_OF",
+    "MONTH_SECONDS",
     "ORIENTATIONS",
     "PDQ_BYTES",
     "PDQ_VARIANT_LUMA",
     "PDQ_VARIANT_RGB",
     "PICTURE_DIGESTS",
     "VARIANTS",
+    "Binding",
     "Digests",
+    "Finding",
+    "Gone",
+    "Need",
+    "Plan",
+    "Release",
     "WebMarks",
     "above",
     "addresses",
@@ -96,6 +116,7 @@ __all__ = [
     "digests_of",
     "digests_of_bodies",
     "digests_of_pictures",
+    "duration_words",
     "entry_name_of",
     "filter_words",
     "hamming_bytes",
@@ -109,10 +130,12 @@ __all__ = [
     "keyed_hash",
     "keyed_hash_of",
     "keyed_hashes",
+    "likenesses",
     "listed_key",
     "listed_keys",
     "luma_of",
     "meetings",
+    "month_of",
     "name_of",
     "near",
     "on_hosts",
@@ -120,15 +143,21 @@ __all__ = [
     "original_ratio",
     "pdq",
     "pdq_of",
+    "plan_lines",
+    "planned",
     "positions_in",
+    "print_name_of",
     "raw_of",
     "recorded_by",
     "recorded_digests",
+    "released",
     "requests_of",
     "same_value",
     "same_web",
+    "seconds_left_of_month",
     "sorted_keys",
     "tx_of",
+    "url_of",
     "url_values",
     "web_hashes_of",
     "web_marks",

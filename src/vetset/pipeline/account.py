@@ -64,6 +64,7 @@ class About:
     key_on_this_machine: bool
     libraries: Mapping[str, str] = field(default_factory=dict)
     legal_basis: str = ""
+    released: int | None = None  # rows that the cleaning kept since their reasons were refuted; None: nobody was asked
 
 
 @dataclass(slots=True, repr=False)
@@ -175,6 +176,7 @@ class Account:
             pictures=self._pictures(about),
             fetch=self._fetch(about),
             cleaned=self._cleaned(),
+            released=about.released,
             hits_by_list={ref.name: direct.by_list[ref.name] for ref in about.lists},
             hits_by_signal=dict(direct.by_signal),
             hits_uniques=direct.uniques(),

@@ -15,6 +15,7 @@ import numpy as np
 
 from vetset.errors import ShardError, Trouble
 from vetset.ledger import FOLDER, Manifest, Product, ProductStream, Sink, folder_product, pieces_of
+from vetset.pipeline.releasing import released_rows, step_of, was_asked
 from vetset.pipeline.room import (
     I64,
     Made,
@@ -121,11 +122,13 @@ def _stands(cleaned: Sink, product: Product) -> bool:
 def _removals(room: Room, task: Task) -> dict[str, I64]:
     found = distinct(room.vault.rows("screen", task.shard))
     held = np.zeros(0, np.int64)
-    if task.basis == "expand":
+    if step_of(task.basis) == "expand":
         held = held_rows(room.vault, task.shard)
         near = np.setdiff1d(rows_of(matches(room, task.shard)), held)
         found = np.union1d(found, distinct(room.vault.rows("expand", task.shard)))
         found = np.union1d(found, near).astype(np.int64)
+    if was_asked(task.basis):
+        found = np.setdiff1d(found, distinct(released_rows(room.vault, task.shard)))
     return {"found": found, "held": held, "by_policy": _policy_rows(room, task.shard)}
 
 

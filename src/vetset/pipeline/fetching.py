@@ -23,6 +23,7 @@ from vetset.errors import ShardError, Trouble
 from vetset.pipeline.intake import Intake
 from vetset.pipeline.observed import FETCHED, outcome_counts, picture_counts, troubles_of
 from vetset.pipeline.parts import Parts, opened_parts
+from vetset.pipeline.pictures import digests_of
 from vetset.pipeline.room import I64, Made, Room
 from vetset.ports import Decoder, Fetcher
 from vetset.records import (
@@ -206,14 +207,13 @@ class Asking:
 
     def _digests(self, pictures: Sequence[Picture], prints: Fingerprints) -> Iterator[dict[str, object]]:
         """Everything that a later list could be compared with, for each picture, in hex; to be sealed."""
-        for place, (picture, decoded) in enumerate(zip(pictures, prints.decoded, strict=True)):
+        for place, picture in enumerate(pictures):
             request = self.parts.requests[picture.row]
             yield {
                 "shard": self.room.shards[int(request["shard"])].path,
                 "row": int(request["row"]),
                 "at": float(self.parts.observed["at"][picture.row]),
-                **{signal.value: digests[place].tobytes().hex() for signal, digests in prints.digests.items()},
-                "pdq": [[view.view.value, view.quality, view.pdq.tobytes().hex()] for view in decoded.views],
+                **digests_of(prints, place),
             }
 
     def _note_pictures(self, pictures: Sequence[Picture], prints: Fingerprints) -> None:
@@ -235,9 +235,8 @@ class Asking:
         request = self.parts.requests[hit.row]
         when = datetime.fromtimestamp(at_seconds, UTC).isoformat(timespec="seconds")
         shard = self.room.shards[int(request["shard"])]
-        return replace(
-            kernels.hit_at(hit, address), shard_id=shard.id, row=int(request["row"]), noted={"served_at": when}
-        )
+        noted = {**hit.noted, "served_at": when}
+        return replace(kernels.hit_at(hit, address), shard_id=shard.id, row=int(request["row"]), noted=noted)
 
     def _decoder(self) -> Decoder:
         if self.room.decoder is None:

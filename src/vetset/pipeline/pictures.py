@@ -22,6 +22,7 @@ from vetset.ports import Dataset, Decoder, FingerprintKind, HashList
 from vetset.records import (
     Address,
     FingerprintOutcome,
+    Fingerprints,
     Hit,
     MatchOutcome,
     Picture,
@@ -32,7 +33,7 @@ from vetset.records import (
 )
 from vetset.stages.expand import SPREADING
 from vetset.stages.fingerprint import fingerprint
-from vetset.stages.match import Comparison, MatchSettings, match
+from vetset.stages.match import PRINTS, Comparison, MatchSettings, match
 
 U8 = npt.NDArray[np.uint8]
 
@@ -64,6 +65,18 @@ class Looking:
     lists: Sequence[HashList]
     settings: MatchSettings
     kinds: Sequence[FingerprintKind] = ()
+    kept: list[dict[str, object]] | None = None  # takes the digests of every picture, where they are asked for
+
+
+def digests_of(prints: Fingerprints, place: int) -> dict[str, object]:
+    """Everything that a later list or a platform could be asked about one picture, in hex; to be sealed."""
+    views = prints.decoded[place].views
+    other = [{name: value.hex() for name, value in view.other.items()} for view in views if view.other]
+    return {
+        **{signal.value: digests[place].tobytes().hex() for signal, digests in prints.digests.items()},
+        "pdq": [[view.view.value, view.quality, view.pdq.tobytes().hex()] for view in views],
+        **({"other": other} if other else {}),
+    }
 
 
 def match_pictures(looking: Looking, shard: Shard, rows: int) -> tuple[Pictures, list[Hit]]:
@@ -82,6 +95,9 @@ def _matched(looking: Looking, batch: Sequence[Picture], shard: Shard, result: P
     if batch and not 0 <= batch[-1].row < len(result.compared):
         raise ShardError(Trouble.COUNTS_DISAGREE, "the shard holds pictures of more rows than it had when screened")
     printed = fingerprint(batch, looking.decoder)
+    if looking.kept is not None:
+        places = enumerate(printed.onward.rows.tolist())
+        looking.kept.extend({"row": row, **digests_of(printed.onward, place)} for place, row in places)
     matched = match(printed.onward, looking.lists, looking.settings, shard_id=shard.id, kinds=looking.kinds)
     for rows in (printed.tally.rows(), matched.tally.rows() + matched.onward.not_compared):
         if rows != len(batch):
@@ -102,7 +118,9 @@ def merged(hits: Sequence[Hit]) -> Hit:
         return first
     outcome = min((hit.outcome for hit in hits), key=list(ScreenOutcome).index)
     matches = tuple(reason for hit in hits for reason in hit.matches)
-    return replace(first, outcome=outcome, matches=matches)
+    noted = {name: value for hit in hits for name, value in hit.noted.items()}
+    prints = [item for hit in hits for item in hit.noted.get(PRINTS, ())]
+    return replace(first, outcome=outcome, matches=matches, noted=noted | ({PRINTS: prints} if prints else {}))
 
 
 def _with_addresses(hits: Sequence[Hit], dataset: Dataset, shard: Shard) -> Iterator[Hit]:

@@ -23,6 +23,7 @@ from vetset.pipeline.cleaning import clean_shard, cleaned_stands
 from vetset.pipeline.fetching import fetch_hosts
 from vetset.pipeline.gathering import gather, settle_fetched
 from vetset.pipeline.planning import GATHERED, PLAN, marks_name, plan_round
+from vetset.pipeline.releasing import step_of
 from vetset.pipeline.room import Made, Room, balance, needed, put_table
 from vetset.pipeline.settling import compared_name, joins_name, settle_shard
 from vetset.pipeline.source import digest_of_files, note_standing, standing_of
@@ -73,7 +74,9 @@ def _previous(ledger: Ledger, task: Task) -> str:
     """The digest that a task's manifest chains to: that of the shard's step before, or of run.toml."""
     if task.stage == "fetch":
         return _previous_of_fetch(ledger, task)
-    before = {"index": "", "screen": "index", "match": "screen", "expand": "screen", "clean": task.basis}[task.stage]
+    before = {"index": "", "screen": "index", "match": "screen", "expand": "screen", "clean": step_of(task.basis)}[
+        task.stage
+    ]
     if task.stage == "expand" and ledger.done("match", task.shard.id) is not None:
         before = "match"
     return needed(ledger, before, task.shard).digest if before else ledger.run_digest
@@ -182,8 +185,11 @@ def _match(room: Room, task: Task) -> Made:
         raise ShardError(Trouble.INTERNAL, "no sandbox to decode in")
     screened = needed(room.ledger, "screen", shard)
     decoder = room.decoder()
-    looking = pictures.Looking(room.dataset, decoder, room.lists, room.settings.match, room.kinds)
+    kept: list[dict[str, object]] | None = None if room.digests is None else []
+    looking = pictures.Looking(room.dataset, decoder, room.lists, room.settings.match, room.kinds, kept)
     found, hits = pictures.match_pictures(looking, shard, screened.rows)
+    if room.digests is not None and kept is not None:
+        room.digests.seal("match", shard.id, kept)
     room.ledger.sink.put(compared_name(shard), found.compared.tobytes())
     room.ledger.note("match", shard.id, {"vault": room.vault.seal_hits("match", shard, hits, found.match)})
     products = put_table(room, task, pictures.table_of(found))

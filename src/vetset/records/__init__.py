@@ -1,9 +1,10 @@
 """The records that pass between the parts, all under one name: frozen data, closed enums, and `Sealed`.
 
-In it: `value`, `row`, `picture`, `request`, `outcome`, `finding`, `verdict`, `task`.
+In it: `value`, `row`, `picture`, `request`, `outcome`, `finding`, `verdict`, `exhibit`, `task`.
 Not in it: rules, files, clocks, randomness.
 """
 
+from vetset.records.exhibit import Case, Exhibit
 from vetset.records.finding import Address, Borne, Hit, ListEntry, ListRef, Match, Nearness
 from vetset.records.outcome import ASSESSED, CleanOutcome, MatchOutcome, ScreenOutcome, Tally, merged, total
 from vetset.records.picture import (
@@ -42,9 +43,11 @@ __all__ = [
     "Answer",
     "Asking",
     "Borne",
+    "Case",
     "CleanOutcome",
     "Column",
     "Decoded",
+    "Exhibit",
     "FetchOutcome",
     "FingerprintOutcome",
     "Fingerprints",

@@ -117,7 +117,7 @@ def match(
             _by_kind(kind, fingerprints.decoded, hash_list, result, compared, near)
     compared &= np.array([_can_be_clear(answer) for answer in fingerprints.decoded], np.bool_)
     result.assessed = fingerprints.rows[compared]
-    result.hits = list(_hits(fingerprints, exact, near, shard_id))
+    result.hits = list(_hits(fingerprints, exact, near, shard_id, settings.quality_floor))
     tally = _tally(fingerprints.decoded, compared, exact, near, settings.quality_floor)
     result.not_compared = count - tally.rows()
     result.too_plain = sum(too_plain(answer, settings.quality_floor) for answer in fingerprints.decoded)
@@ -249,13 +249,39 @@ def comparisons(
 # --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
-def _hits(fingerprints: Fingerprints, exact: _Reasons, near: _Reasons, shard_id: str) -> Iterator[Hit]:
+def _hits(
+    fingerprints: Fingerprints, exact: _Reasons, near: _Reasons, shard_id: str, quality_floor: int
+) -> Iterator[Hit]:
     """One hit for each picture with a reason, with the digests of its bytes; where it lies, the caller knows."""
     for place in sorted({*exact, *near}):
         outcome = ScreenOutcome.HIT if place in exact else ScreenOutcome.NEAR_HIT
         made = {signal: digests[place].tobytes() for signal, digests in fingerprints.digests.items()}
         reasons = (*exact.get(place, ()), *near.get(place, ()))
-        yield Hit(shard_id, int(fingerprints.rows[place]), outcome, Sealed(Address(None, {}, made)), reasons)
+        address = Sealed(Address(None, {}, made))
+        prints = prints_of(fingerprints.decoded[place], near.get(place, ()), quality_floor)
+        noted = {PRINTS: [prints]} if prints else {}
+        yield Hit(shard_id, int(fingerprints.rows[place]), outcome, address, reasons, noted)
+
+
+#: Under this name a finding keeps, picture by picture, the fingerprints by which a body may be asked about it.
+PRINTS = "prints"
+
+
+def prints_of(answer: Decoded, near: Sequence[Match], quality_floor: int) -> dict[str, Sealed[bytes]]:
+    """By kind, the fingerprint that stands for a picture: of the view and orientation that met a list most nearly.
+
+    Where none was met by distance, that of the first view. A view that is too plain for PDQ gives none.
+    """
+    nearest = min((match.near for match in near if match.near), key=lambda item: item.distance, default=None)
+    wanted = [view for view in answer.views if nearest is None or view.view is nearest.view]
+    if not wanted:
+        return {}
+    view = max(wanted, key=lambda view: view.quality) if nearest else wanted[0]
+    prints = {name: Sealed(value) for name, value in view.other.items()}
+    if view.quality >= quality_floor:
+        orientation = nearest.orientation if nearest else 0
+        prints[Signal.PDQ.value] = Sealed(view.pdq[orientation].tobytes())
+    return prints
 
 
 def _tally(

@@ -169,6 +169,7 @@ class Figures:
     pictures: PictureFigures | None = None
     fetch: FetchFigures | None = None
     cleaned: Mapping[CleanOutcome, int] | None = None
+    released: int | None = None  # found rows that the cleaning kept, since their reasons were refuted; None: not asked
     hits_by_list: Mapping[str, int] = field(default_factory=dict)
     hits_by_signal: Mapping[tuple[Signal, UrlForm | None], int] = field(default_factory=dict)
     hits_uniques: Uniques = field(default_factory=Uniques)
@@ -187,6 +188,7 @@ class Figures:
 
 
 #: What a row is where nothing met it.
+_REMOVABLE = (ScreenOutcome.HIT, ScreenOutcome.NEAR_HIT, ScreenOutcome.EXPANDED)
 _UNFOUND = (ScreenOutcome.POLICY, ScreenOutcome.NOT_ASSESSABLE, ScreenOutcome.CLEAR)
 
 
@@ -198,6 +200,8 @@ def check_books(figures: Figures) -> None:
         raise ValueError("the books do not balance: an outcome is negative")
     if any(figures.outcomes.get(outcome, 0) > figures.base.get(outcome, 0) for outcome in _UNFOUND):
         raise ValueError("the books do not balance: a row came to an outcome that only columns give")
+    if not 0 <= (figures.released or 0) <= sum(figures.outcomes.get(outcome, 0) for outcome in _REMOVABLE):
+        raise ValueError("the books do not balance: more rows were released than were found")
     if figures.pictures is not None:
         _check_pictures(figures.pictures)
     if figures.fetch is not None:

@@ -16,6 +16,7 @@ from vetset.datasets.printable import printable
 from vetset.records import CleanOutcome, FetchOutcome, FingerprintOutcome, ScreenOutcome, Signal, UrlForm
 from vetset.summary import wording
 from vetset.summary.figures import FetchFigures, Figures, ListFigures, PictureFigures, check_books
+from vetset.summary.releasing import released
 from vetset.summary.suppression import FLOOR, Cell, Hidden, Secrets, Shown, ShownUniques, suppress
 
 SCHEMA = "vetset/summary/1"
@@ -54,7 +55,7 @@ def publish(figures: Figures) -> dict[str, Any]:
         "sealing": {"recipients": figures.recipients, "key_on_this_machine": figures.key_on_this_machine},
         "timing": _timing(figures),
     }
-    published["sentences"] = wording.sentences(published)
+    published["sentences"] = [*wording.sentences(published), *released(published)]
     return published
 
 
@@ -136,8 +137,9 @@ def _stands(figures: Figures) -> bool:
         return False
     goes = [ScreenOutcome.HIT, ScreenOutcome.NEAR_HIT, ScreenOutcome.EXPANDED]
     goes += [ScreenOutcome.HELD] if figures.remove_held else []
-    removed = sum(figures.outcomes.get(outcome, 0) for outcome in goes)
-    stays = 0 if figures.remove_held else figures.outcomes.get(ScreenOutcome.HELD, 0)
+    released = figures.released or 0
+    removed = sum(figures.outcomes.get(outcome, 0) for outcome in goes) - released
+    stays = released + (0 if figures.remove_held else figures.outcomes.get(ScreenOutcome.HELD, 0))
     agrees = (
         sum(figures.cleaned.values()) == figures.rows
         and figures.cleaned.get(CleanOutcome.REMOVED, 0) == removed
@@ -145,7 +147,7 @@ def _stands(figures: Figures) -> bool:
     )
     if figures.complete and not figures.failed and not agrees:
         raise ValueError("the books do not balance: outcomes and cleaned rows differ")
-    return agrees
+    return agrees and not released  # what was found less what was removed would tell how many were released
 
 
 def _signals(figures: Figures) -> list[SignalForm]:
@@ -333,6 +335,7 @@ def _removal(figures: Figures, shown: Shown) -> dict[str, Any] | None:
         "kept": _cell(shown.kept),
         "removed": _cell(shown.removed),
         "removed_by_policy": _cell(shown.removed_by_policy),
+        **({} if figures.released is None else {"released": "withheld" if figures.released else 0}),
     }
 
 

@@ -54,7 +54,7 @@ def spelled(value: object) -> object:
     if isinstance(value, Sealed):
         value = value.unseal()
     if isinstance(value, bytes):
-        text = _text_or_base64(value)
+        text = text_or_base64(value)
         return {_TEXT: text} if isinstance(text, str) else text
     if isinstance(value, Mapping):
         if _stands_for_bytes(value):
@@ -82,7 +82,7 @@ def _stands_for_bytes(value: Mapping[Any, Any]) -> bool:
     return len(value) == 1 and (_TEXT in value or _BASE64 in value)
 
 
-def _text_or_base64(value: bytes) -> str | dict[str, str]:
+def text_or_base64(value: bytes) -> str | dict[str, str]:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -111,14 +111,14 @@ def line_of(hit: Hit, step: str, shard: Shard, case_key: bytes) -> dict[str, obj
         "shard": shard.path,
         "row": hit.row,
         "outcome": hit.outcome.value,
-        "url": None if address.url is None else _text_or_base64(address.url),
-        "digests": _digest_lines(address.digests),
-        **({"computed": _digest_lines(address.computed)} if address.computed else {}),
-        "matches": [_match_line(match) for match in hit.matches],
+        "url": None if address.url is None else text_or_base64(address.url),
+        "digests": digest_lines(address.digests),
+        **({"computed": digest_lines(address.computed)} if address.computed else {}),
+        "matches": [match_line(match) for match in hit.matches],
     }
 
 
-def _digest_lines(digests: Mapping[Signal, bytes]) -> dict[str, str]:
+def digest_lines(digests: Mapping[Signal, bytes]) -> dict[str, str]:
     return {signal.value: digest.hex() for signal, digest in digests.items()}
 
 
@@ -126,7 +126,7 @@ def _digests_from(lines: Mapping[str, str]) -> dict[Signal, bytes]:
     return {_SIGNALS[name]: bytes.fromhex(digest) for name, digest in lines.items()}
 
 
-def _match_line(match: Match) -> dict[str, object]:
+def match_line(match: Match) -> dict[str, object]:
     near = match.near
     return {
         "list": match.list_name,

@@ -21,9 +21,9 @@ _SECONDS_PER_HOUR = 3600.0
 
 def must_be_agreed(settings: Settings) -> None:
     """Raises Stop where a run is to fetch and the settings do not say on what legal basis and who answers for it."""
+    if settings.audit.reach == Reach.COLUMNS and settings.audit.keep_digests:
+        raise Stop("--keep-digests keeps those of pictures", hint="leave it out, or say --reach local or fetch")
     if settings.audit.reach != Reach.FETCH:
-        if settings.audit.keep_digests:
-            raise Stop("--keep-digests keeps those of fetched pictures only", hint="leave it out, or say --reach fetch")
         return
     agreement = settings.agreement
     missing = [name for name in ("legal_basis", "contact") if not getattr(agreement, name).strip()]

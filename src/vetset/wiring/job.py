@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from vetset.ledger import FOLDER, Disk, Failure, Ledger, discard_run, open_run
 from vetset.ledger.verification import Kept
 from vetset.pipeline.account import About, Account
 from vetset.pipeline.audit import Audit
+from vetset.pipeline.casebook import Casebook, was_verified
 from vetset.pipeline.cleaning import kept_files
 from vetset.pipeline.failing import explained, failed_report
 from vetset.pipeline.pictures import TROUBLES
 from vetset.pipeline.planning import named
+from vetset.pipeline.releasing import heeded
+from vetset.pipeline.reporting import preservation_lines, preserved
 from vetset.pipeline.room import held_rows
 from vetset.pipeline.watching import Watcher
 from vetset.records import FETCH_TROUBLES, Reach, ScreenOutcome
@@ -65,7 +68,7 @@ def go_on(
     `only` names the failures of shards, and the outcomes of pictures, to try again; the rest stay.
     """
     started = clock()
-    with _as_stops(), opened(request, watcher, disk) as run:
+    with as_stops(), opened(request, watcher, disk) as run:
         work = run.audit
         if not work.keys.recipients:
             raise Stop(
@@ -89,27 +92,38 @@ def go_on(
         if until == "fetch":
             return _partly(run, "fetched")
         work.match()
-        if until == "match":
-            return _partly(run, "matched")
+        if until == "match" or not work.lists:
+            return _partly(run, "matched") if work.lists else _without_list(run)
         basis = work.expand()
         if until == "expand":
             return _partly(run, "expanded")
-        work.clean(basis)
-        return _concluded(run, basis, clock() - started)
+        released = _cleaned(run, basis)
+        return _concluded(run, basis, clock() - started, released)
 
 
 def clean(request: Request, watcher: Watcher, clock: Clock, disk: Disk | None = None) -> Result:
     """Writes the cleaned dataset of a run whose findings are settled; needs no list, so they may have expired."""
     started = clock()
-    with _as_stops(), opened(replace(request, bare=True), watcher, disk) as run:
+    with as_stops(), opened(replace(request, bare=True), watcher, disk) as run:
         basis = run.audit.settled_on()
-        run.audit.clean(basis)
-        return _concluded(run, basis, clock() - started)
+        released = _cleaned(run, basis)
+        return _concluded(run, basis, clock() - started, released)
+
+
+def _cleaned(run: Opened, basis: str) -> int | None:
+    """Cleans, heeding what bodies said; answers how many rows that released, None where no body was asked."""
+    work = run.audit
+    if work.cleaned is None or not was_verified(work.ledger):
+        work.clean(basis)
+        return None
+    released, heeding = heeded(Casebook(work.ledger, work.vault, work.keys, work.shards), basis)
+    work.clean(heeding)
+    return released
 
 
 def close(run: Path, disk: Disk | None = None) -> None:
     """Destroys what opens a run from within. Raises Stop, after which it can be done again."""
-    with _as_stops():
+    with as_stops():
         ledger, _ = open_run(run, disk)  # even where run.toml says too little to go on: keys can always be destroyed
         with ledger.lock():
             close_run(ledger)
@@ -128,7 +142,7 @@ def _refusing(run: Opened) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_stops() -> Iterator[None]:
+def as_stops() -> Iterator[None]:
     """Trouble that reaches the coordinator ends the command with words for the operator."""
     try:
         yield
@@ -186,16 +200,24 @@ def _partly(run: Opened, done: str) -> Result:
     return Result(not run.audit.failed and not run.audit.failed_hosts, 0, lines)
 
 
+def _without_list(run: Opened) -> Result:
+    """An audit that compared nothing must not look like one that found nothing: there is no summary of it."""
+    failed = [f"{report.task.shard.path}: {explained(report)}" for report in run.audit.failed.values()]
+    said = "fingerprinted and compared with nothing, for want of a list: no row is found and none is clear"
+    ask = f"ask a platform: vetset verify {run.request.run} --candidates --platform NAME --matches NEW.vsl"
+    return Result(run.audit.is_complete(), 0, (*run.notes, said, ask, *failed, *_hosts(run)))
+
+
 def _hosts(run: Opened) -> Iterator[str]:
     """Groups of hosts that could not be done, by what befell them; a group has no name that says anything."""
     for report in run.audit.failed_hosts.values():
         yield f"a group of hosts: failed in {report.task.step}: {explained(report)}"
 
 
-def _concluded(run: Opened, basis: str, seconds: float) -> Result:
+def _concluded(run: Opened, basis: str, seconds: float, released: int | None) -> Result:
     """Writes the summary beside the run, and says in a few lines what it says."""
     account = Account(run.audit, basis)
-    published = summary.publish(account.figures(_about(run, seconds)))
+    published = summary.publish(account.figures(replace(_about(run, seconds), released=released)))
     sink = run.audit.ledger.sink
     sink.put("summary.json", summary.to_json(published))
     sink.put("summary.html", summary.to_html(published))
@@ -258,8 +280,11 @@ def _about(run: Opened, seconds: float) -> About:
 # --- what a run left ----------------------------------------------------------------------------------------------
 
 
-def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
-    """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too."""
+def status_of(run: Path, *, verify: bool = False, today: date | None = None, alarm_days: int = 30) -> dict[str, Any]:
+    """Where a run stands, as counts and names of shards; with `verify`, every manifest and product is checked too.
+
+    With `today`, duties to keep what was reported that end within `alarm_days` are an alarm.
+    """
     ledger, known = known_run(run)
     shards = len(known["inputs"])
     reach = known["settings"].get("audit", {}).get("reach", Reach.COLUMNS)
@@ -278,9 +303,12 @@ def status_of(run: Path, *, verify: bool = False) -> dict[str, Any]:
         "open": (run / "run.key").exists(),
         "problems": problems,
         "sound": not problems,
+        "preserve": preserved(ledger),
         "folders_unseen": cleaned is not None and kept is None and _has_folders(ledger),
     }
     state["lines"] = list(_status_lines(run, state, failures))
+    if today is not None:
+        state["lines"] += preservation_lines(state["preserve"], today, alarm_days)
     return state
 
 
@@ -337,7 +365,7 @@ def outcomes_of(run: Path, identities: Sequence[Path] = ()) -> dict[tuple[str, i
 
 def findings_lines(run: Path, identities: Sequence[Path]) -> Iterator[str]:
     """Every finding of a run as a JSON line: hits of screen, then rows that share their values."""
-    with _as_stops():
+    with as_stops():
         for line in _lines(run, identities):
             yield json.dumps(line, sort_keys=True, ensure_ascii=False)
 

@@ -34,9 +34,14 @@ def identities_of(request: Request) -> list[str]:
     return read_identities(named)
 
 
+def goes_without(request: Request) -> bool:
+    """Whether a run has no list, and keeps the fingerprints of its pictures for a platform to be asked about."""
+    return not request.lists and request.settings.audit.keep_digests
+
+
 @contextlib.contextmanager
 def opened_lists(request: Request, identities: Sequence[str]) -> Iterator[tuple[list[int], list[CompiledList]]]:
-    if request.bare:
+    if request.bare or goes_without(request):
         yield [], []
         return
     if not request.lists:

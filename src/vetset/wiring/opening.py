@@ -43,6 +43,7 @@ from vetset.wiring.listed import (
     descriptor,
     figures_known,
     figures_of,
+    goes_without,
     identities_of,
     match_settings,
     near_memories,
@@ -100,14 +101,16 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
     known_overrides(request.settings.columns)
     must_be_known(request.settings.run)
     _luma_marks_only(request)
+    _nothing_is_cleaned_without_a_list(request)
     reach = Reach(request.settings.audit.reach)
     must_be_agreed(request.settings)
     found = find_shards(request.dataset, Reach.LOCAL if reach is Reach.LOCAL else Reach.COLUMNS)
     _apart(request, found)
     identities = identities_of(request)
     with opened_lists(request, identities) as (fds, lists), near_memories(request, lists) as near_fds:
-        figures = tuple(map(figures_of, lists)) or figures_known(request.run)
-        must_be_worth_fetching(request.settings, {signal for item in figures for signal in item.entries})
+        figures = tuple(map(figures_of, lists)) or (figures_known(request.run) if request.bare else ())
+        if not goes_without(request):
+            must_be_worth_fetching(request.settings, {signal for item in figures for signal in item.entries})
         fingerprint = fingerprint_of(found, figures, request.settings, rules)
         recipients = _recipients(request)
         notes = _word_of_own_key(request, recipients)
@@ -130,7 +133,7 @@ def opened(request: Request, watcher: Watcher, disk: Disk | None = None) -> Iter
                 shards=found.shards,
                 lists=lists,
                 settings=plan.settings,
-                allow_nothing_comparable=request.settings.audit.allow_nothing_comparable,
+                allow_nothing_comparable=request.settings.audit.allow_nothing_comparable or goes_without(request),
                 cleaned=cleaned,
             )
             yield Opened(audit, request, found, figures, fingerprint, bool(notes), notes)
@@ -207,6 +210,14 @@ def _luma_marks_only(request: Request) -> None:
         raise Stop(
             "the luma variant of PDQ is a few bits off, and nothing is cleaned by it",
             hint="leave --clean out, or audit with the default, [fingerprint] variant = 'rgb'",
+        )
+
+
+def _nothing_is_cleaned_without_a_list(request: Request) -> None:
+    if request.clean and goes_without(request) and not request.bare:
+        raise Stop(
+            "without a list nothing is found, and so nothing is cleaned",
+            hint="leave --clean out; `vetset verify RUN --candidates` asks a platform, and makes a list to audit with",
         )
 
 
@@ -287,9 +298,15 @@ def _run_toml(
         "recipients": list(recipients),
         "list_files": [str(path.absolute()) for path in request.lists],
         "lists": [asdict(item) for item in lists],
-        "settings": _without_words(asdict(request.settings)),
+        "settings": _without_words(
+            {name: table for name, table in asdict(request.settings).items() if name not in _APART}
+        ),
         "inputs": [asdict(shard) for shard in found.shards],
     }
+
+
+#: Tables of what comes before or after a run: they decide nothing of it, and say where secrets stand.
+_APART = ("exchanges", "platforms", "authorities", "verify", "report")
 
 
 def _without_words(tree: Any) -> Any:
