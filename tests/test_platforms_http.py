@@ -174,6 +174,18 @@ class Dripping(StreamRequestHandler):
                 time.sleep(0.05)
 
 
+class Endless(StreamRequestHandler):
+    """Says no length, one whole answer, and then nothing but blanks: the answer ends where the line does."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}")
+        with suppress(OSError):  # until the other side has enough
+            for _ in range(600):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
+
+
 class Nonsense(StreamRequestHandler):
     """Speaks another protocol."""
 
@@ -201,13 +213,15 @@ def spoken(handler: type[StreamRequestHandler]) -> Iterator[str]:
     with Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        GO_ON.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            GO_ON.set()
+            server.shutdown()
+            thread.join()
 
 
-@pytest.mark.parametrize(("handler", "body"), [(Dripping, b"{}"), (Deaf, bytes(30_000_000))])
+@pytest.mark.parametrize(("handler", "body"), [(Dripping, b"{}"), (Endless, b"{}"), (Deaf, bytes(30_000_000))])
 def test_a_head_without_end_and_an_ear_that_is_shut_end_in_time(
     handler: type[StreamRequestHandler], body: bytes
 ) -> None:
