@@ -289,7 +289,9 @@ def test_help_names_every_option(finished: User, words: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    "words", [("audit",), ("retry",), ("vault", "open"), ("lists", "compile"), ("lists", "show")], ids=" ".join
+    "words",
+    [("audit",), ("retry",), ("vault", "open"), ("lists", "compile"), ("lists", "fetch"), ("lists", "show")],
+    ids=" ".join,
 )
 def test_help_of_the_longer_commands_has_an_example(finished: User, words: tuple[str, ...]) -> None:
     out = finished.vetset(*words, "-h").out

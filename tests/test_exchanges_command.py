@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.exchanging import as_csv, as_json, spelled
 from tests.listing import leaks, opened
-from vetset.cli.lists import lists
+from vetset.cli import vetset
 from vetset.cli.places import config_folder
 from vetset.errors import Stop
 from vetset.hashlists.seen import remember
@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def call(settings: str, *arguments: str, name: str = "body") -> Result:
     """Calls the command; whatever it says names no value and no credential, and stdout is empty."""
     Path("vetset.toml").write_text(settings)
-    result = CliRunner().invoke(lists, ["fetch", name, "--settings", "vetset.toml", *arguments])
+    result = CliRunner().invoke(vetset, ["lists", "fetch", name, "--settings", "vetset.toml", *arguments])
     said = result.output.encode() + repr(result.exception).encode()
     if isinstance(result.exception, Stop):
         said += result.exception.message.encode() + result.exception.hint.encode()
