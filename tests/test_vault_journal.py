@@ -138,3 +138,30 @@ def test_killed_at_any_operation_nothing_that_was_appended_is_lost(run: Opened, 
             after.append([{"n": following}])
             after.fold()
             assert numbers(journal(run)) == list(range(following + 1)), (at, kind)
+
+
+def test_a_book_left_over_from_a_fold_that_was_cut_off_does_not_spoil_the_next(run: Opened, place: Path) -> None:
+    """Two crashes: one before the stale book was taken away, one while the next takes its name."""
+    folder = run.root / "vault" / STEP
+    first = journal(run, most_parts=512)
+    for number in range(3):
+        first.append([{"n": number, "text": "x" * 40_000}])
+    first.fold()
+    stale = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(stale) > 1  # of several parts, so that its head alone is not all of it
+    first.append([{"n": 3, "text": "y" * 40_000}])
+    first.fold()
+    for name, data in stale.items():
+        (folder / name).write_bytes(data)
+    assert numbers(journal(run)) == [0, 1, 2, 3]
+    journal(run, most_parts=512).append([{"n": 4, "text": "z" * 40_000}])
+    aside = place / "stale"
+    shutil.copytree(run.root, aside)
+    counting = FaultyDisk()
+    journal(run, counting, most_parts=512).fold()
+    for at in range(len(counting.operations)):
+        shutil.rmtree(run.root)
+        shutil.copytree(aside, run.root)
+        with pytest.raises(Killed):
+            journal(run, FaultyDisk(Fault(at, "kill")), most_parts=512).fold()
+        assert numbers(journal(run)) == [0, 1, 2, 3, 4], at

@@ -14,7 +14,7 @@ import pytest
 
 from tests.canaries import files_below, leaks
 from tests.commanding import MEMORY
-from tests.driving import Place
+from tests.driving import Place, Silent
 from tests.faults import Killed
 from tests.settling import Settled
 from vetset.errors import Stop
@@ -23,6 +23,7 @@ from vetset.records import Ruling, ScreenOutcome, Verdict
 from vetset.testing.judges import SHIELDLIKE, MemoryBodies, MemoryPlatform
 from vetset.testing.picture_plants import PicturePlants, plant_pictures
 from vetset.vault import Vault
+from vetset.wiring import job
 from vetset.wiring.detecting import detect
 from vetset.wiring.job import Result
 from vetset.wiring.verdicts import held_run
@@ -166,6 +167,8 @@ def test_what_cannot_be_is_refused(made: tuple[Settled, PicturePlants]) -> None:
     place = settled.place
     with pytest.raises(Stop, match="without a list nothing is found"):
         place.audit(reach="local", keep_digests=True, run=place.root / "other")
+    with pytest.raises(Stop, match="without a list nothing is found"):
+        job.clean(place.request(lists=(), reach="local", keep_digests=True, resume=True), Silent(), lambda: 0.0)
     with pytest.raises(Stop, match="keeps those of pictures"):
         place.audit(keep_digests=True, clean=None, run=place.root / "other")
     with pytest.raises(Stop, match="no list to compare with"):

@@ -39,6 +39,18 @@ def test_what_was_served_can_be_asked_about_and_every_case_is_of_a_row_left_out(
     assert not any(case.prints for e in exhibits for case in e.cases if case.outcome is ScreenOutcome.EXPANDED)
 
 
+def test_a_row_that_only_noisy_entries_are_near_to_is_no_case(tmp_path: Path) -> None:
+    made = site_in(tmp_path, 9)
+    assert made.audit(spread_limit=1).complete
+    found = made.place.outcomes()
+    findings = {(line["shard"], line["row"]) for line in made.place.findings()}
+    held = {place for place, outcome in found.items() if outcome == "held"}
+    assert held & findings  # they are findings, and are kept
+    paths = {shard["id"]: shard["path"] for shard in made.place.vault()[1]["inputs"]}
+    cases = [case for exhibit in Settled(made.place).exhibits() for case in exhibit.cases]
+    assert {(paths[case.shard_id], case.row) for case in cases} == found.keys() - held
+
+
 def test_one_verdict_for_all_rows_that_served_the_same_bytes(site: Site) -> None:
     settled = Settled(site.place)
     exhibits = settled.exhibits()

@@ -214,7 +214,7 @@ def _luma_marks_only(request: Request) -> None:
 
 
 def _nothing_is_cleaned_without_a_list(request: Request) -> None:
-    if request.clean and goes_without(request) and not request.bare:
+    if request.clean and goes_without(request):
         raise Stop(
             "without a list nothing is found, and so nothing is cleaned",
             hint="leave --clean out; `vetset verify RUN --candidates` asks a platform, and makes a list to audit with",
