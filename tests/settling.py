@@ -28,6 +28,7 @@ class Settled:
 
     place: Place
     said: list[str] = field(default_factory=list)
+    rehearsal: bool = False  # what sandboxes say counts
 
     def request(self, *platforms: str, live: bool = True, parties: int = 1, **changes: Any) -> Verifying:
         given: dict[str, Any] = {
@@ -46,7 +47,7 @@ class Settled:
         return verdicts.verify_by_platforms(self.request(*bodies, **changes), MemoryBodies(bodies), disk)
 
     def book(self) -> Casebook:
-        with opened_book(self.place.run, (), self.place.config) as run:
+        with opened_book(self.place.run, (), self.place.config, with_sandboxes=self.rehearsal) as run:
             return run.book
 
     def states(self) -> Counter[str]:

@@ -132,7 +132,7 @@ def test_what_is_sent_is_noted_before_it_is_sent() -> None:
     class Watching(MemoryPlatform):
         def judge(self, questions: Any) -> Any:
             names = [item.fingerprint.unseal().decode() for item in questions]
-            assert journal.lines[-1] == {"what": SENT, "body": "judge", "prints": names}
+            assert journal.lines[-1] == {"what": SENT, "body": "judge", "live": True, "prints": names}
             known = [line for line in journal.lines if line["what"] == WORD]
             assert len(known) == sum(map(len, self.asked))  # every answer before is durable too
             return super().judge(questions)

@@ -44,12 +44,17 @@ def was_verified(ledger: Ledger) -> bool:
 
 @dataclass(slots=True, repr=False)
 class Casebook:
-    """The cases of a run, with what its journal says of them."""
+    """The cases of a run, with what its journal says of them.
+
+    `with_sandboxes`: whether what a sandbox said, and what one was told, counts. It does in a rehearsal only: no live
+    body is spared a question, and no authority told anything, because of it.
+    """
 
     ledger: Ledger
     vault: Vault
     keys: RunKeys
     shards: Sequence[Shard]
+    with_sandboxes: bool = True
     exhibits: list[Exhibit] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)  # by exhibit
     journal: Journal = field(init=False)
@@ -72,7 +77,8 @@ class Casebook:
 
     def to_ask(self, body: str, kinds: Iterable[str]) -> list[Asked]:
         """The fingerprints that a body is to be asked about: of open cases, and not answered by it yet."""
-        answered = {line["print"] for line in self.journal.lines if line["what"] == WORD and line["body"] == body}
+        words = (line for line in self.lines if line["what"] == WORD and line["body"] == body)
+        answered = {line["print"] for line in words if "print" in line}
         return questions(self.open_exhibits(), frozenset(kinds), answered & self._prints())
 
     def counts(self) -> Counter[str]:
@@ -145,6 +151,11 @@ class Casebook:
         if parties != (said[-1] if said else 1):
             self.append([{"what": POLICY, "parties": parties}])
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of the journal that count."""
+        return [line for line in self.journal.lines if self.with_sandboxes or line.get("live", True)]
+
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Notes lines and replays."""
         self.journal.append(lines)
@@ -160,7 +171,7 @@ class Casebook:
             for name in exhibit.prints:
                 by_print[name].append(exhibit.id)
         parties = 1
-        for line in self.journal.lines:
+        for line in self.lines:
             parties = int(line.get("parties", parties))
             prints = [line["print"]] if "print" in line else line.get("prints", ())
             about = {exhibit for name in prints for exhibit in by_print[name]}

@@ -108,9 +108,10 @@ def letter_of(told: Told, found_at: datetime) -> Letter:
 class ReportBook:
     """The journal behind the stage, for one authority: its standings by picture, sealed and durable line by line."""
 
-    def __init__(self, book: Casebook, authority: str, preserve_days: int) -> None:
+    def __init__(self, book: Casebook, authority: str, preserve_days: int, *, live: bool = True) -> None:
         self._book = book
         self._authority = authority
+        self._live = live
         self._preserve_days = preserve_days
         self.journal = Journal(book.vault, book.ledger.sink, REPORT)
         self.cases: dict[str, list[str]] = {}  # of the pictures that are being told, by id
@@ -121,7 +122,8 @@ class ReportBook:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        return [line for line in self.journal.lines if line["authority"] == self._authority]
+        lines = (line for line in self.journal.lines if line["authority"] == self._authority)
+        return [line for line in lines if line.get("live", True) == self._live]
 
     def known(self) -> frozenset[str]:
         """The pictures that this authority was, or was about to be, told of."""
@@ -157,7 +159,7 @@ class ReportBook:
         )
 
     def _append(self, what: str, picture: str, **more: Any) -> None:
-        line = {"what": what, "authority": self._authority, "picture": picture, **more}
+        line = {"what": what, "authority": self._authority, "live": self._live, "picture": picture, **more}
         self.journal.append([line])
         self._heed(line)
 
@@ -167,10 +169,11 @@ class ReportBook:
     def reconcile(self) -> None:
         """Moves the cases of every receipt, and writes down the dates; what a crash cut off is made up for here."""
         receipts = [line for line in self.journal.lines if line["what"] == FINISHED]
+        receipts = [line for line in receipts if self._book.with_sandboxes or line.get("live", True)]
         open_cases = {case.id for exhibit in self._book.in_state(CaseState.CONFIRMED) for case in exhibit.cases}
         news = [line for line in receipts if open_cases.intersection(line["cases"])]
         self._book.append(
-            {"what": REPORTED, "authority": line["authority"], "cases": line["cases"], "picture": line["picture"]}
+            {"what": REPORTED, **{name: line[name] for name in ("authority", "live", "cases", "picture")}}
             for line in news
         )
         if receipts:

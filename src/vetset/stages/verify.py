@@ -109,7 +109,12 @@ def _batches(asked: Sequence[Asked], size: int) -> Iterator[Sequence[Asked]]:
 
 
 def _sent_line(batch: Sequence[Asked], abilities: Abilities) -> dict[str, Any]:
-    return {"what": SENT, "body": abilities.name, "prints": [item.name for item in batch]}
+    return {
+        "what": SENT,
+        "body": abilities.name,
+        "live": abilities.live,
+        "prints": [item.name for item in batch],
+    }
 
 
 def _word_line(name: str, verdict: Verdict, abilities: Abilities, at: str) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def _word_line(name: str, verdict: Verdict, abilities: Abilities, at: str) -> di
         "what": WORD,
         "body": abilities.name,
         "party": abilities.party,
+        "live": abilities.live,
         "people": abilities.by_people,
         "print": name,
         "ruling": verdict.ruling.value,

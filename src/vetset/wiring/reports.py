@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,11 +64,13 @@ def report_to(
 ) -> Result:
     """Tells an authority of every confirmed picture that it was not told of; without `live` says what it would be."""
     telling = telling or Telling()
-    with (
-        opened_book(request.run, request.identities, request.config_folder, disk) as run,
-        authorities.authority(name) as authority,
-    ):
-        journal = ReportBook(run.book, name, request.settings.report.preserve_days)
+    with ExitStack() as opened:
+        authority = opened.enter_context(authorities.authority(name))
+        live = authority.abilities.live
+        run = opened.enter_context(
+            opened_book(request.run, request.identities, request.config_folder, disk, with_sandboxes=not live)
+        )
+        journal = ReportBook(run.book, name, request.settings.report.preserve_days, live=live)
         pictures = told_pictures(run.book, journal.known())
         news = [told for told in pictures if journal.standing(told.id).receipt is None and told.urls]
         for line in _plan(run.book, authority.abilities, pictures, news, journal):

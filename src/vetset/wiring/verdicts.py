@@ -104,14 +104,19 @@ def held_run(run: Path, identities: Sequence[Path], config_folder: Path, disk: D
 
 @contextlib.contextmanager
 def opened_book(
-    run: Path, identities: Sequence[Path], config_folder: Path, disk: Disk | None = None
+    run: Path,
+    identities: Sequence[Path],
+    config_folder: Path,
+    disk: Disk | None = None,
+    *,
+    with_sandboxes: bool = False,
 ) -> Iterator[OpenRun]:
     """Opens a run's cases. Raises Stop for a run that is not settled, or compared nothing."""
     with held_run(run, identities, config_folder, disk) as held:
         if not held.known["list_files"]:
             raise Stop("this run has no list, and so no case", hint="`vetset verify RUN --candidates` asks a platform")
         _must_be_settled(held.ledger, held.known)
-        book = Casebook(held.ledger, held.vault, held.keys, held.shards)
+        book = Casebook(held.ledger, held.vault, held.keys, held.shards, with_sandboxes)
         if book.exhibits and not _is_expanded(held.ledger, held.known):
             raise Stop("the hits were not followed to the rows that share their values yet", hint=_FINISH)
         yield OpenRun(held.ledger, held.vault, held.keys, held.known, book)
@@ -150,7 +155,8 @@ def must_be_done(ledger: Ledger, known: Mapping[str, Any], steps: Sequence[str])
 
 def verify_by_platforms(request: Verifying, bodies: Bodies, disk: Disk | None = None) -> Result:
     """Asks platforms, one after the other, about what no body has settled; without `live` says what it would ask."""
-    with opened_book(request.run, request.identities, request.config_folder, disk) as run:
+    rehearsal = not any(bodies.abilities(name).live for name in request.platforms)
+    with opened_book(request.run, request.identities, request.config_folder, disk, with_sandboxes=rehearsal) as run:
         book = run.book
         plans = {name: book.to_ask(name, bodies.abilities(name).kinds) for name in request.platforms}
         for line in plan_words(request, book, bodies, plans):
