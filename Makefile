@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-fetching addresses hostile lock lock-bench docs campaign pictures fuzz recall system clean
+.PHONY: demo test check bench bench-fetching addresses hostile web lock lock-bench docs campaign pictures fuzz recall system clean
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard native/*.c native/*.h) | system
 	$(PYTHON) -c 'import sys; sys.exit("vetset needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -43,6 +43,9 @@ addresses: $(STAMP) ## 100,000 links to addresses that are not public, under str
 
 hostile: $(STAMP)  ## every hostile server, twenty times
 	$(BIN)/python -m tests.campaign_hostile
+
+web: $(STAMP)      ## a generated web of 20,000 pictures, audited, killed at random and resumed; a part under strace
+	$(BIN)/python -m tests.campaign_web
 
 campaign: $(STAMP) ## the long crash campaign; its counts stand in the README
 	$(BIN)/python -m tests.campaign

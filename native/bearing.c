@@ -1,5 +1,5 @@
 /* Keyed hashes of a column, and where they meet others (kernels/bearing.py defines both): BLAKE2b of 8 bytes under a key
- * (RFC 7693), eight values side by side.
+ * (RFC 7693), four or eight values side by side (bearing_lanes.h).
  *
  * The block that holds the key is the same for all values, so it is compressed once. Values are not empty: an empty one
  * would make the block of the key its last.
@@ -7,8 +7,7 @@
 #include "native.h"
 #include <stdlib.h>
 
-enum { LANES = 8, BLOCK = 128, ROUNDS = 12, WORDS = 16 };
-typedef uint64_t Wide __attribute__((vector_size(8 * LANES)));
+enum { BLOCK = 128, ROUNDS = 12, WORDS = 16 };
 #define INLINE static inline __attribute__((always_inline))
 
 static const uint64_t START[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
@@ -25,42 +24,7 @@ static const uint8_t ORDER[10][WORDS] = {
     a += b + (x), d = RIGHT(d ^ a, 32), c += d, b = RIGHT(b ^ c, 24);                                                  \
     a += b + (y), d = RIGHT(d ^ a, 16), c += d, b = RIGHT(b ^ c, 63)
 
-INLINE void compress(Wide h[8], Wide m[WORDS], Wide bytes, Wide last) {
-    Wide v[WORDS];
-    for (int k = 0; k < 8; k++) v[k] = h[k];
-    for (int k = 0; k < 8; k++) v[k + 8] = (Wide){0} + START[k];
-    v[12] ^= bytes, v[14] ^= last;
-    for (int r = 0; r < ROUNDS; r++) {
-        const uint8_t *s = ORDER[r % 10];
-        MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);
-        MIX(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);
-        MIX(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);
-        MIX(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);
-        MIX(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);
-        MIX(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);
-        MIX(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);
-        MIX(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
-    }
-    for (int k = 0; k < 8; k++) h[k] ^= v[k] ^ v[k + 8];
-}
-
 typedef struct { const uint8_t *at; size_t left, row; uint64_t done; int busy; } Lane;
-
-/* The state behind the key's block, the same in every lane. */
-INLINE void keyed(const uint8_t *key, size_t key_bytes, uint64_t out[8]) {
-    uint8_t block[BLOCK] = {0};
-    Wide h[8], m[WORDS];
-    memcpy(block, key, key_bytes);
-    for (int k = 0; k < 8; k++) h[k] = (Wide){0} + START[k];
-    h[0] ^= 0x01010000 ^ (uint64_t)key_bytes << 8 ^ 8;
-    for (int w = 0; w < WORDS; w++) {
-        uint64_t word;
-        memcpy(&word, block + 8 * w, 8);
-        m[w] = (Wide){0} + word;
-    }
-    compress(h, m, (Wide){0} + BLOCK, (Wide){0});
-    for (int k = 0; k < 8; k++) out[k] = h[k][0];
-}
 
 INLINE void take_next(Lane *lane, const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count,
                       size_t *next) {
@@ -73,46 +37,25 @@ INLINE void take_next(Lane *lane, const int64_t *offsets, const uint8_t *data, c
     lane->left = (size_t)(offsets[lane->row + 1] - offsets[lane->row]);
 }
 
-INLINE void hash_all(const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, const uint8_t *key,
-                     size_t key_bytes, uint64_t *out) {
-    uint64_t begun[8];
-    Lane lanes[LANES];
-    Wide h[8], m[WORDS] = {{0}}, bytes = {0}, last = {0};
-    size_t next = 0, busy = 0;
-    keyed(key, key_bytes, begun);
-    for (int k = 0; k < 8; k++) h[k] = (Wide){0} + begun[k];
-    for (int l = 0; l < LANES; l++) take_next(lanes + l, offsets, data, mask, count, &next), busy += (size_t)lanes[l].busy;
-    while (busy) {
-        for (int l = 0; l < LANES; l++) {
-            Lane *lane = lanes + l;
-            uint64_t words[WORDS] = {0};
-            const size_t size = !lane->busy ? 0 : lane->left < BLOCK ? lane->left : BLOCK;
-            if (size == BLOCK) memcpy(words, lane->at, BLOCK);
-            else if (size) memcpy(words, lane->at, size);
-            for (int w = 0; w < WORDS; w++) m[w][l] = words[w];
-            lane->at += size, lane->left -= size, lane->done += size;
-            bytes[l] = lane->done, last[l] = lane->left ? 0 : ~(uint64_t)0;
-        }
-        compress(h, m, bytes, last);
-        for (int l = 0; l < LANES; l++) {
-            Lane *lane = lanes + l;
-            if (!lane->busy || lane->left) continue;
-            out[lane->row] = h[0][l] ? h[0][l] : 1; /* 0 means absent */
-            for (int k = 0; k < 8; k++) h[k][l] = begun[k];
-            take_next(lane, offsets, data, mask, count, &next);
-            busy -= !lane->busy;
-        }
-    }
-}
+#define LANES 4
+#define NAME(x) x##_of_4
+#include "bearing_lanes.h"
+#if defined(__x86_64__)
+#define LANES 8
+#define NAME(x) x##_of_8
+#include "bearing_lanes.h"
+#endif
 
 #define ARGUMENTS                                                                                                      \
     const int64_t *offsets, const uint8_t *data, const uint8_t *mask, size_t count, const uint8_t *key,                \
         size_t key_bytes, uint64_t *out
-static void hash_plain(ARGUMENTS) { hash_all(offsets, data, mask, count, key, key_bytes, out); }
+static void hash_plain(ARGUMENTS) { hash_all_of_4(offsets, data, mask, count, key, key_bytes, out); }
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void hash_avx2(ARGUMENTS) { hash_all(offsets, data, mask, count, key, key_bytes, out); }
+__attribute__((target("avx2"))) static void hash_avx2(ARGUMENTS) {
+    hash_all_of_4(offsets, data, mask, count, key, key_bytes, out);
+}
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void hash_avx512(ARGUMENTS) {
-    hash_all(offsets, data, mask, count, key, key_bytes, out);
+    hash_all_of_8(offsets, data, mask, count, key, key_bytes, out);
 }
 #endif
 

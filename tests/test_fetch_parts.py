@@ -50,6 +50,19 @@ def test_every_answer_comes_out_once_in_batches() -> None:
     assert max(map(len, batches)) <= 16
 
 
+def test_each_answer_is_heard_before_the_next_request_is_drawn_however_late_it_is_taken() -> None:
+    heard: list[int] = []
+
+    def requests() -> Iterator[Request]:
+        for request in REQUESTS:
+            assert heard == list(range(request.number))
+            yield request
+
+    with Intake(Plain(), requests(), heard=lambda answer: heard.append(answer.number)) as intake:
+        batches = list(intake.batches(500, 1.0))
+    assert sum(map(len, batches)) == len(heard) == 200
+
+
 def test_bodies_wait_only_up_to_a_bound() -> None:
     fetcher = Plain(size=100)
     with Intake(fetcher, REQUESTS, most_bytes=1000) as intake:

@@ -36,8 +36,9 @@ def vetset() -> None:
       vetset audit DATASET --lists L.vsl --out RUN --clean DIR
       vetset close RUN                             when the work on the run is done
 
-    Nothing is sent, and nothing is fetched but with --reach fetch, under an agreement. No picture is opened but with
-    --reach local or fetch, in a sandbox, and none is ever shown or stored. What is found is sealed at once.
+    Nothing is sent without --live, and nothing is fetched from a dataset's links but with --reach fetch, under an
+    agreement. No picture is opened but with --reach local or fetch, in a sandbox, and none is ever shown or stored.
+    What is found is sealed at once.
 
     \b
     Exit status: 0 done, 1 stopped with a message, 2 usage, 3 incomplete, 4 a hit (with --fail-on-hit),

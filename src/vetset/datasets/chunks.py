@@ -9,7 +9,7 @@ dictionary stays that no row uses any more, since it may be a value that went; i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -144,7 +144,7 @@ def _uncounted() -> ShardError:
     return ShardError(Trouble.COUNTS_DISAGREE, "pages of other rows than the footer says")
 
 
-def _kept(stays: Mask, body: Body, form: Form) -> Mask:
+def values_that_stay(stays: Mask, body: Body, form: Form) -> Mask:
     """Of the values of a page, which stay."""
     return stays if body.definition is None else stays[body.definition == form.max_definition]
 
@@ -164,7 +164,7 @@ def entries_used(source: Source, keep: Mask) -> Mask:
     for page, stays, _, read in entries_of(source, keep, lambda page, _: _is_by_dictionary(page)):
         if read is None or not _is_by_dictionary(page):
             continue
-        kept = _kept(stays, read[1], source.form)
+        kept = values_that_stay(stays, read[1], source.form)
         with damage_told():
             used[indices_of(read[1].values, len(kept), len(used))[1][kept]] = True
         if used.all():
@@ -176,8 +176,7 @@ class Dictionary:
     """The dictionary of a chunk, as it was and as it becomes: `made` is None if all its entries stay."""
 
     def __init__(self, source: Source, page: Page, used: Mask, *, of_gone: bool) -> None:
-        # A dictionary page is plain values after no levels: like a data page of a column that has none.
-        self._form = replace(source.form, max_definition=0, max_repetition=0)
+        self._form = source.form.without_levels()
         self.stored = read_page(source.file, page)
         body = taken_apart(page, self.stored, self._form)
         self._values = body.values
@@ -257,7 +256,7 @@ class Cutting:
         found = dictionary.extremes if dictionary else None
         for page, stays, _, read in entries_of(self._source, self._keep, lambda page, _: not _is_by_dictionary(page)):
             if read is not None and not _is_by_dictionary(page):
-                kept = _kept(stays, read[1], self._source.form)
+                kept = values_that_stay(stays, read[1], self._source.form)
                 cut = cut_values(read[1].values, encoding_of(page), kept, self._source.form, of_gone=False)
                 found = united(found, cut.extremes)
         return found
@@ -282,7 +281,7 @@ class Cutting:
     def _write(self, out: Written, target: Any, entries: Entries, stored: memoryview, body: Body) -> None:
         page, stays, rows, _ = entries
         form, dictionary = self._source.form, self._dictionary
-        kept = _kept(stays, body, form)
+        kept = values_that_stay(stays, body, form)
         indexed = dictionary.indexed if dictionary else None
         cut = cut_values(body.values, encoding_of(page), kept, form, of_gone=not self._with_places, dictionary=indexed)
         count = int(np.count_nonzero(stays))

@@ -14,12 +14,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vetset.config import Settings
 from vetset.datasets.columns import map_columns, normalised, sealed_batch
 from vetset.datasets.companions import write_companions_without
 from vetset.datasets.location import source_path
+from vetset.datasets.picking import picked
 from vetset.datasets.picturecolumn import picture_columns, pictures_of
 from vetset.datasets.rewrite import rewrite
 from vetset.datasets.rowgroups import ParquetSource, no_arrow_message, opened, rows_of_group
@@ -56,17 +55,33 @@ class Parquet:
                     first += batch.num_rows
 
     def lookup(self, shard: Shard, rows: Rows, columns: frozenset[Column]) -> Iterator[RowBatch]:
-        """The named rows, one batch for each run of neighbours in a batch; other row groups are not read."""
+        """The named rows, one batch for each run of neighbours in a batch; other row groups are not read, and of these
+        only the pages that hold the rows, where `picking` can.
+        """
         with self._open(shard) as source:
             read = _Projection(source, self._mapping(source), columns)
             check_rows(rows, source.footer.rows)
             first = 0
             for number, group in enumerate(source.footer.groups):
-                here = rows[slice(*np.searchsorted(rows, (first, first + group.rows)))]
-                if len(here):
-                    batches = rows_of_group(source, number, read.names, self.run.batch_rows)
-                    yield from _chosen(batches, first, here, read)
+                places = within(rows, first, group.rows)
+                if len(places):
+                    yield from self._of_group(source, number, read, first, places)
                 first += group.rows
+
+    def _of_group(
+        self, source: ParquetSource, number: int, read: _Projection, first: int, places: Rows
+    ) -> Iterator[RowBatch]:
+        """Rows of a row group that starts at row `first`."""
+        batch = picked(source, number, sorted(read.names), places)
+        if batch is None:
+            batches = rows_of_group(source, number, read.names, self.run.batch_rows)
+            yield from _chosen(batches, first, places + first, read)
+            return
+        arrays, at = read.arrays(batch), 0
+        for start, stop in neighbours(places):
+            run = {column: array.slice(at, stop - start) for column, array in arrays.items()}
+            yield RowBatch(first + start, sealed_batch(run, stop - start))
+            at += stop - start
 
     def pictures(self, shard: Shard) -> Iterator[Sequence[Picture]]:
         """The pictures of a column of bytes, if there is one; see `picturecolumn`."""
@@ -101,10 +116,14 @@ class _Projection:
             [next(iter(mapping.values()), source.schema.names[0])]
         )
 
+    def arrays(self, batch: Any) -> dict[Column, Any]:
+        """The wanted columns in the types of a RowBatch."""
+        with no_arrow_message():
+            return {column: normalised(batch.column(name), column) for column, name in self.wanted.items()}
+
     def row_batch(self, batch: Any, first: int) -> RowBatch:
         with no_arrow_message():
-            arrays = {column: normalised(batch.column(name), column) for column, name in self.wanted.items()}
-            return RowBatch(first, sealed_batch(arrays, batch.num_rows))
+            return RowBatch(first, sealed_batch(self.arrays(batch), batch.num_rows))
 
 
 def _chosen(group: Iterator[Any], first: int, rows: Rows, read: _Projection) -> Iterator[RowBatch]:

@@ -123,17 +123,9 @@ class Splice:
             first += group.rows
 
     def _parts(self, number: int) -> list[Source]:
-        """The chunks of a row group with their pages, which are counted against the footer."""
-        parts = []
-        for chunk, leaf in zip(self._source.footer.groups[number].chunks, self._leaves, strict=True):
-            pages = list(pages_of(self._source.file, chunk, self._source.footer.end))
-            parts.append(
-                Source(self._source.file, pages, form_of(leaf, chunk.codec, with_extremes=chunk.has_statistics))
-            )
-            values = sum(page.values for page in parts[-1].data_pages)
-            if values != chunk.values:
-                raise ShardError(Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {chunk.values}")
-        return parts
+        """The chunks of a row group with their pages."""
+        chunks = self._source.footer.groups[number].chunks
+        return [part_of(self._source, chunk, leaf) for chunk, leaf in zip(chunks, self._leaves, strict=True)]
 
     def _must_leave(self, stretch: _Stretch, parts: list[Source]) -> bool:
         """Whether a row group cannot be done here: odd pages, or ones that would have to be cut and cannot."""
@@ -184,6 +176,16 @@ def typed_footer(source: ParquetSource) -> Typed:
     file, end = source.file, source.footer.end
     file.seek(end)
     return TypedCompact(file.read(file.size() - end)).struct()
+
+
+def part_of(source: ParquetSource, chunk: Chunk, leaf: Any) -> Source:
+    """A chunk with its pages, which are counted against the footer."""
+    pages = list(pages_of(source.file, chunk, source.footer.end))
+    part = Source(source.file, pages, form_of(leaf, chunk.codec, with_extremes=chunk.has_statistics))
+    values = sum(page.values for page in part.data_pages)
+    if values != chunk.values:
+        raise ShardError(Trouble.COUNTS_DISAGREE, f"pages of {values} values, the footer says {chunk.values}")
+    return part
 
 
 def pages_of(file: Any, chunk: Chunk, end: int) -> Iterator[Page]:

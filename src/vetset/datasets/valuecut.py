@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +46,10 @@ class Form:
     max_definition: int
     max_repetition: int
     order: Order | None
+
+    def without_levels(self) -> Form:
+        """The form of a dictionary page: plain values after no levels, like a data page of a column that has none."""
+        return replace(self, max_definition=0, max_repetition=0)
 
 
 def form_of(leaf: Any, codec: str, *, with_extremes: bool) -> Form:

@@ -71,7 +71,7 @@ def fetch_hosts(room: Room, task: Task) -> Made:
 
 def _ask(fetcher: Fetcher, asking: Asking, parts: Parts) -> None:
     """Takes answers as they come, and commits them now and then."""
-    with Intake(fetcher, asking.requests()) as intake:
+    with Intake(fetcher, asking.requests(), heard=asking.hear) as intake:
         for answers in intake.batches(BATCH_ANSWERS, PATIENCE_SECONDS):
             asking.take(answers)
             if parts.due():
@@ -154,6 +154,10 @@ class Asking:
             known.update(zip(block[mine].tolist(), found, strict=True))
         return known
 
+    def hear(self, answer: Answer) -> None:
+        """Counts bytes as they come, since a budget of them must not wait until the bodies were looked into."""
+        self.parts.received_bytes += answer.received_bytes
+
     # --- in the thread of the step ---------------------------------------------------------------------------------
 
     def take(self, answers: Sequence[Answer]) -> None:
@@ -174,7 +178,6 @@ class Asking:
         entry["status"][answer.number] = answer.status
         entry["hops"][answer.number] = min(answer.hops, 255)
         entry["bytes"][answer.number] = answer.received_bytes
-        self.parts.received_bytes += answer.received_bytes
         entry["at"][answer.number] = answer.at_seconds
         entry["seconds"][answer.number] = answer.seconds
         self.answered[host] += 1

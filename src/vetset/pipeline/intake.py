@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
 from typing import Self
@@ -28,11 +28,22 @@ class _Closed(Exception):  # noqa: N818 - no error: nobody takes the answers any
 
 
 class Intake:
-    """Answers of a fetcher in batches. A context: its end ends the asking."""
+    """Answers of a fetcher in batches. A context: its end ends the asking.
 
-    def __init__(self, fetcher: Fetcher, requests: Iterable[Request], *, most_bytes: int = MOST_BYTES) -> None:
+    `heard` is told of each answer in the thread, before the next request is drawn.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        requests: Iterable[Request],
+        *,
+        most_bytes: int = MOST_BYTES,
+        heard: Callable[[Answer], None] = lambda _: None,
+    ) -> None:
         self._fetcher = fetcher
         self._requests = requests
+        self._heard = heard
         self._most_bytes = most_bytes
         self._waiting: deque[Answer] = deque()
         self._bytes = 0
@@ -79,6 +90,7 @@ class Intake:
         answers = self._fetcher.fetch(self._requests)
         with contextlib.suppress(_Closed):
             for answer in answers:
+                self._heard(answer)
                 self._put(answer)
         close = getattr(answers, "close", None)
         if close is not None:

@@ -41,7 +41,7 @@ class Parts:
     most_seconds: float
     observed: Entries
     found: dict[int, Hit] = field(default_factory=dict)
-    received_bytes: int = 0  # by `observed`; asked for before every request
+    received_bytes: int = 0  # counted as they come; asked for before every request
     seconds: float = 0.0  # of asking, as far as committed
     fresh: list[int] = field(default_factory=list)
     kept: list[dict[str, object]] = field(default_factory=list)  # digests for those who asked for them

@@ -125,10 +125,11 @@ def suppress(secrets: Secrets) -> Shown:
     1. The rows that are clear where nothing is found are public, so `clear` is withheld with any of hit, near hit,
        expanded and held; the five are withheld together where there is one such row, or one that could be a hit, or
        one that could be a near hit, or where as many are found and there are rows of other kinds, which must then be
-       found too; and with a small one among them also where fewer than FLOOR rows of room are left, or could be one
-       of the two.
+       found too; and with a small one among them also where fewer than twice FLOOR rows of room are left, or fewer
+       than FLOOR could be one of the two.
     2. A row is held only if its value has more bearers than the spread limit, which is public: where rows are held
-       and any of the four is small, near hits, expanded and held are withheld; values held and rounds too.
+       and any of the four is small, near hits, expanded and held are withheld, be they none; values held and rounds
+       too.
     3. A sum is published if all its parts are (or if one is not and the others are 0, as that one).
     4. Every hit and near hit has a list and a signal, so a group of counts by list, or by signal, that holds a small
        one is withheld but for its zeros, unless the two are fewer than FLOOR together: then every count in it is small.
@@ -137,7 +138,8 @@ def suppress(secrets: Secrets) -> Shown:
     6. A noisy entry is named only from FLOOR rows on, and with a published count of hits.
     7. Rows found that meet the policy, or could be compared with nothing, are missing from neither count, but `clear`
        tells how many they are, and the rows removed by policy how many of them were removed anyway: both are withheld
-       where that is few or could only be few, and the latter where the outcomes are withheld.
+       where that is few or could only be few, and the latter where the outcomes are withheld, or where the rows found
+       among the others are more than there are of some kind that they may be.
     """
     hit, near, expanded, held, clear = _outcomes(secrets)
     hidden = isinstance(clear, Hidden)
@@ -195,9 +197,9 @@ def _outcomes(secrets: Secrets) -> tuple[Cell, ...]:
         return (*found, secrets.comparable - secrets.found)
     shown: list[Cell] = [cell(count) for count in found]
     if secrets.held:
-        shown[1:] = [Hidden.WITHHELD if secrets.near_hit else 0, Hidden.WITHHELD, Hidden.WITHHELD]
+        shown[1:] = [0 if secrets.near_room == 0 else Hidden.WITHHELD, Hidden.WITHHELD, Hidden.WITHHELD]
     room = most - sum(count for count in shown if not isinstance(count, Hidden))
-    scarce = room < FLOOR or any(most is not None and is_small(most) for most in rooms)
+    scarce = room < 2 * FLOOR or any(most is not None and is_small(most) for most in rooms)
     return nothing if scarce else (*shown, Hidden.WITHHELD)
 
 
@@ -218,15 +220,24 @@ def _cleaned(secrets: Secrets, removable: Cell, held: Cell) -> tuple[Cell, Cell,
 
 
 def _removed_by_policy(secrets: Secrets, removed: Cell) -> Cell:
-    if secrets.policy_rows is None:
+    if not secrets.policy_rows:
         return 0
     anyway = secrets.policy_rows - secrets.policy_removed
     rest = secrets.found_among_others - anyway  # held, or found though they could be compared with nothing
-    few = removed != 0 and any(is_small(count) for count in secrets.others)
-    tells = anyway and isinstance(removed, Hidden)
-    if few or tells or is_small(anyway) or is_small(rest):
+    few = secrets.found and any(is_small(count) for count in secrets.others)
+    tells = removed is Hidden.WITHHELD or (anyway and isinstance(removed, Hidden))
+    bound = secrets.found_among_others and not _have_room(secrets)
+    if few or tells or bound or is_small(anyway) or is_small(rest):
         return Hidden.WITHHELD
     return secrets.policy_removed
+
+
+def _have_room(secrets: Secrets) -> bool:
+    """Whether all rows found among the others could be of each kind that some may be, or there is only one kind."""
+    policy_rows, not_assessable = secrets.others
+    held = 0 if secrets.remove_held else min(secrets.held, policy_rows)
+    further = [count for count in (held, not_assessable) if count]
+    return not further or min(policy_rows, secrets.removed, *further) >= secrets.found_among_others
 
 
 def _group(hit: Cell, counts: Sequence[int]) -> tuple[Cell, ...]:
