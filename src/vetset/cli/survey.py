@@ -118,12 +118,15 @@ def audit(dataset: str, list_files: tuple[Path, ...], run: Path, **options: Any)
     from vetset.wiring.job import audit as audit_job
     from vetset.wiring.opening import Request
 
+    settings = _settings(options)
+    if not list_files and not settings.audit.keep_digests:
+        raise click.UsageError("Missing option '--lists'.")
     request = Request(
         dataset=dataset,
         lists=list_files,
         run=run,
         clean=options["clean_folder"],
-        settings=_settings(options),
+        settings=settings,
         recipients=options["recipients"],
         identities=options["identities"],
         strict=options["strict"],
