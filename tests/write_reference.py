@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import inspect
 import re
@@ -44,6 +45,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def command_page(name: str, command: click.Command) -> str:
+    command = copy.copy(command)  # it would keep the help option of this context for good
     context = click.Context(command, info_name=f"vetset {name.replace('-', ' ')}")
     text = re.sub(r"^  ", "", cleaned(command.help or ""), flags=re.MULTILINE)
     usage = " ".join(command.collect_usage_pieces(context))
