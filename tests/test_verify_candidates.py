@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from tests.driving import Place, Silent
 from tests.faults import Killed
 from tests.settling import Settled
 from vetset.errors import Stop
+from vetset.hashlists.compiled import map_list, open_list
 from vetset.pipeline.candidates import candidates_of
 from vetset.records import Ruling, ScreenOutcome, Verdict
 from vetset.testing.judges import SHIELDLIKE, MemoryBodies, MemoryPlatform
 from vetset.testing.picture_plants import PicturePlants, plant_pictures
-from vetset.vault import Vault
+from vetset.vault import Vault, read_identities
 from vetset.wiring import job
 from vetset.wiring.detecting import detect
 from vetset.wiring.job import Result
@@ -105,6 +108,22 @@ def test_each_fingerprint_is_asked_once_and_nothing_without_live(made: tuple[Set
     every = [item for request in platform.asked for item in request]
     assert len(every) == len(set(every))
     assert settled.said[0].startswith(f"{plants.pictures} pictures with {len(every)} different fingerprints")
+
+
+def test_a_sandbox_makes_a_list_of_its_own_name_and_spares_the_platform_nothing(
+    made: tuple[Settled, PicturePlants],
+) -> None:
+    settled, plants = made
+    sandbox, platform = platform_for(settled, plants, live=False), platform_for(settled, plants, Ruling.NO_MATCH)
+    asked(settled, sandbox)
+    fd = open_list(
+        settled.place.root / "met.vsl", read_identities([settled.place.config / "custodian.key"]), today=None
+    )
+    with os.fdopen(fd):
+        assert map_list(fd).ref.name == "judge-sandbox"
+    result = asked(settled, platform, target="other.vsl")
+    assert "the platform met none of them" in result.lines[0]
+    assert sorted(chain(*platform.asked)) == sorted(chain(*sandbox.asked))
 
 
 def test_a_run_without_a_list_does_not_look_like_one_that_found_nothing(made: tuple[Settled, PicturePlants]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from vetset.config import settings_from
 from vetset.errors import ServiceError, Stop
@@ -21,7 +22,7 @@ from vetset.hashlists.seen import highest_seen
 from vetset.kernels import plan_lines, planned, seconds_left_of_month
 from vetset.ledger import Disk
 from vetset.pipeline.candidates import CANDIDATES, Candidates, candidates_of
-from vetset.records import Signal
+from vetset.records import Abilities, Signal
 from vetset.stages.verify import WORD, Asked, verify
 from vetset.vault import Vault, custodian
 from vetset.vault.journal import Journal
@@ -38,8 +39,9 @@ def detect(request: Verifying, target: Path | None, bodies: Bodies, disk: Disk |
         must_be_done(held.ledger, held.known, ("screen", "match"))
         journal = Journal(held.vault, held.ledger.sink, CANDIDATES)
         found = _candidates(held)
-        answered = {line["print"] for line in journal.lines if line["what"] == WORD and line["body"] == name}
-        asked = found.to_ask(bodies.abilities(name).kinds, answered)
+        body = bodies.abilities(name)
+        answered = {line["print"] for line in _words(journal, body)}
+        asked = found.to_ask(body.kinds, answered)
         for line in _plan(request, bodies, name, found, asked):
             request.say(line)
         if not request.live:
@@ -49,7 +51,14 @@ def detect(request: Verifying, target: Path | None, bodies: Bodies, disk: Disk |
         if asked and not request.agreed(len(asked)):
             raise Stop("nothing was sent: the count was not confirmed", hint="type the number, or say --yes-send N")
         _ask(request, bodies, name, asked, journal)
-        return Result(complete=True, hits=0, lines=tuple(_listed(request, held, found, journal, name, target)))
+        words = _words(journal, body)
+        return Result(complete=True, hits=0, lines=tuple(_listed(request, held, found, words, body, target)))
+
+
+def _words(journal: Journal, body: Abilities) -> list[dict[str, Any]]:
+    """What the body said; a sandbox and a live service of one name are two."""
+    words = (line for line in journal.lines if line["what"] == WORD and line["body"] == body.name)
+    return [line for line in words if line["live"] == body.live]
 
 
 def _candidates(held: Held) -> Candidates:
@@ -80,9 +89,14 @@ def _ask(request: Verifying, bodies: Bodies, name: str, asked: Sequence[Asked], 
 
 
 def _listed(
-    request: Verifying, held: Held, found: Candidates, journal: Journal, name: str, target: Path
+    request: Verifying,
+    held: Held,
+    found: Candidates,
+    words: list[dict[str, Any]],
+    body: Abilities,
+    target: Path,
 ) -> Iterator[str]:
-    met = list(found.found([line for line in journal.lines if line.get("body") == name]))
+    met, name = list(found.found(words)), body.name if body.live else f"{body.name}-sandbox"
     if not met:
         yield "the platform met none of them: there is nothing to make a list of, and nothing is clear"
         return
