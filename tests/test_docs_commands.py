@@ -89,7 +89,7 @@ def test_the_documents_show_commands() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "vetset audit laion/ --out run1",
+        "vetset audit laion/ --lists a.vsl",
         "vetset audit laion/ --lists a.vsl --out run1 --fetch",
         "vetset audit laion/ more/ --lists a.vsl --out run1",
         "vetset audit laion/ --lists a.vsl --out run1 --workers many",

@@ -180,10 +180,10 @@ def test_held_rows_that_were_removed_stand_among_the_removed() -> None:
 
 
 def test_held_rows_removed_by_policy_stand_with_the_policy() -> None:
-    cleaned = {CleanOutcome.REMOVED: 10, CleanOutcome.REMOVED_BY_POLICY: 600, CleanOutcome.KEPT: 2400}
-    base = {ScreenOutcome.POLICY: 600, ScreenOutcome.CLEAR: 2410}
-    published = publish(run_with(10, 0, 2000, policy="own rules", cleaned=cleaned, base=base))
-    assert published["removal"] == {"kept": 2400, "removed": 10, "removed_by_policy": 600}
+    cleaned = {CleanOutcome.REMOVED: 700, CleanOutcome.REMOVED_BY_POLICY: 600, CleanOutcome.KEPT: 2400}
+    base = {ScreenOutcome.POLICY: 600, ScreenOutcome.CLEAR: 3100}
+    published = publish(run_with(700, 0, 2000, policy="own rules", cleaned=cleaned, base=base))
+    assert published["removal"] == {"kept": 2400, "removed": 700, "removed_by_policy": 600}
     assert published["outcomes"]["policy"] == 600
 
 

@@ -32,7 +32,8 @@ def test_near_hits_alone_are_shown_as_hits_alone_are() -> None:
 def test_held_rows_take_few_near_hits_along() -> None:
     shown = suppress(table(990, 0, 1200, near_hit=4))
     assert (shown.hit, shown.near_hit, shown.expanded, shown.held) == (990, WITHHELD, WITHHELD, WITHHELD)
-    assert suppress(table(990, 2, 1200)).near_hit == 0
+    assert suppress(table(990, 2, 1200)).near_hit is WITHHELD  # even none: that there are any would tell
+    assert suppress(table(990, 2, 1200, near_room=0)).near_hit == 0
 
 
 @pytest.mark.parametrize(("exact_room", "near_room"), [(1, 100), (100, 1), (0, 1)])

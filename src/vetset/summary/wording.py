@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vetset.summary import asking
+from vetset.summary import asking, releasing
 from vetset.summary.suppression import hides_any
 
 Published = Mapping[str, Any]
@@ -237,7 +237,7 @@ def _result(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iter
             f"{_of(direct['unique_digests'], 'different recorded digest')}: one picture may stand in many rows."
         )
     if outcomes["hit"] != "withheld":
-        yield "None of them is confirmed: this run sought no verdict, and a match is what a list says of a value."
+        yield releasing.unconfirmed(published)
 
 
 def _exact(published: Published, compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -363,8 +363,8 @@ def _limits_of_pictures(published: Published) -> Iterator[str]:
         yield from asking.limits(published)
         return
     yield (
-        "Nothing was fetched and nothing was sent. The pictures that the dataset holds were opened in memory, in a "
-        "sandbox; none was shown or stored."
+        f"{releasing.reached(published)} The pictures that the dataset holds were opened in memory, in a sandbox; none "
+        "was shown or stored."
     )
     yield (
         "The count of matches is a lower limit for what the dataset holds: copies altered beyond the radius, pictures "

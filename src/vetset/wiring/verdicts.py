@@ -242,7 +242,7 @@ def state_lines(book: Casebook) -> Iterator[str]:
 
 
 def shown(count: int) -> str:
-    return f"{count:,}" if count >= FLOOR else f"fewer than {FLOOR}"
+    return f"{count:,}" if count >= FLOOR or not count else f"fewer than {FLOOR}"
 
 
 # --- bundles ----------------------------------------------------------------------------------------------------------
