@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
+from vetset.hashlists import hma_banks
 from vetset.hashlists.csvfile import column_map
 from vetset.hashlists.document import Document, FromService, reader_of
 from vetset.hashlists.exchange import Exchange
+from vetset.hashlists.hma_banks import HmaBank
 from vetset.hashlists.ncmec_service import Ncmec
 from vetset.hashlists.service import Secret, Service
 from vetset.records import Sealed
 from vetset.testing.document_server import Documents, document_server
 from vetset.testing.hashlist_contract import Body
+from vetset.testing.hma_bank_server import Banked, Curator, hma_bank_server
 from vetset.testing.ncmec_server import PASSWORD, USER, Exchanged, SharedEntry, ncmec_server
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -68,6 +71,40 @@ def ncmec_body(page_entries: int = 2) -> Iterator[Body]:
 
     with ncmec_server(books) as served:
         yield Body(served, publish, lambda pause: ncmec_of(served.url, pause, moments), PASSWORD)
+
+
+@contextmanager
+def hma_of(
+    url: str, pause: Pause, moments: Moments, *, bank: str = "KNOWN", gap: int = 6, secret: Secret | None = BASIC
+) -> Iterator[HmaBank]:
+    service = Service.sandbox("hma", url, secret, pause=pause, now=moments)
+    try:
+        yield HmaBank(service, bank, gap, moments)
+    finally:
+        service.close()
+
+
+@contextmanager
+def hma_body(part_numbers: int = 3) -> Iterator[Body]:
+    """A bank whose contents get new numbers when they come, between those of another bank."""
+    curator, moments, numbers = Curator(value=BASIC.value.unseal()), Moments(), dict[str, int]()
+    before, hma_banks.PART_NUMBERS = hma_banks.PART_NUMBERS, part_numbers
+
+    def publish(entries: Mapping[str, bytes]) -> None:
+        moments.now += timedelta(days=2)
+        for name in set(numbers) - set(entries):
+            del curator.contents[numbers.pop(name)]
+        for name, digest in entries.items():
+            if name not in numbers:
+                numbers[name] = max(curator.contents, default=0) + 2
+                curator.contents[numbers[name] - 1] = Banked("OTHER", {"md5": "00" * 16})
+            curator.contents[numbers[name]] = Banked("KNOWN", {"video_md5": digest.hex()})
+
+    try:
+        with hma_bank_server(curator) as served:
+            yield Body(served, publish, lambda pause: hma_of(served.url, pause, moments), PASSWORD)
+    finally:
+        hma_banks.PART_NUMBERS = before
 
 
 def as_csv(entries: Mapping[str, bytes]) -> bytes:

@@ -18,6 +18,7 @@ from vetset.hashlists.seen import remember
 from vetset.records import ListRef, Signal
 from vetset.testing.document_server import Documents, document_server
 from vetset.testing.hashlist_contract import invented
+from vetset.testing.hma_bank_server import Banked, Curator, hma_bank_server
 from vetset.testing.ncmec_server import PASSWORD, USER, Exchanged, SharedEntry, ncmec_server
 from vetset.testing.serving import Reply
 from vetset.vault import age
@@ -77,6 +78,20 @@ def test_ncmec_from_a_sandbox_to_a_list(home: Path) -> None:
         second = call(settings)
         assert "0 entries added, 1 withdrawn" in second.stderr
         assert "stay removed until" in second.stderr
+    path = home / "lists" / "body-sandbox-2.vsl"
+    assert opened(path, own_identity(), today=None).counts == {Signal.MD5: 2}
+
+
+def test_a_bank_of_an_hma_becomes_a_list(home: Path) -> None:
+    contents = {number: Banked("KNOWN", {"md5": digest.hex()}) for number, digest in enumerate(ENTRIES.values(), 3)}
+    with hma_bank_server(Curator(contents=contents)) as served:
+        settings = f'[exchanges.body]\nkind = "hma"\nsandbox_url = "{served.url}"\nauthorization = "none"\n'
+        assert "names no bank" in stopped(call(settings)).message
+        settings += 'bank = "KNOWN"\ngap_numbers = 10\n'
+        assert "compiled body-sandbox version 1: 3 md5" in call(settings).stderr
+        assert "nothing changed: version 1 stays the newest" in call(settings).stderr
+        contents[4].disable_until_ts = 2**33
+        assert "0 entries added, 1 withdrawn" in call(settings).stderr
     path = home / "lists" / "body-sandbox-2.vsl"
     assert opened(path, own_identity(), today=None).counts == {Signal.MD5: 2}
 
@@ -192,7 +207,8 @@ def test_a_plan_goes_on_from_what_is_known(home: Path) -> None:
     [
         ("", "no exchange is named"),
         ("[exchanges.other]\n", "no exchange is named"),
-        ('[exchanges.body]\nkind = "hma"\n', "one of ncmec, csv, json, text"),
+        ('[exchanges.body]\nkind = "other"\n', "one of ncmec, csv, json, text, hma"),
+        ('[exchanges.body]\nkind = "hma"\nfile = "x"\n', "names a file"),
         ("[exchanges.body]\n", "names no url"),
         ('[exchanges.body]\nurl = "http://made-up.example"\n' + NAMED, "not https"),
         ('[exchanges.body]\nurl = "https://u:made-up-word@made-up.example"\n' + NAMED, "holds credentials"),

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.exchanging import document_bodies, ncmec_body
+from tests.exchanging import document_bodies, hma_body, ncmec_body
 from vetset.testing import hashlist_contract as contract
 from vetset.testing.hashlist_contract import Body
 
@@ -24,6 +24,8 @@ LAWS = [
 BODIES = {
     "ncmec": ncmec_body,
     "ncmec-one-page": lambda: ncmec_body(1000),
+    "hma": hma_body,
+    "hma-one-part": lambda: hma_body(1000),
     "csv": document_bodies("csv"),
     "json": document_bodies("json"),
     "csv-untagged": document_bodies("csv", tagged=False),

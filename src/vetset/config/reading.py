@@ -195,7 +195,7 @@ _SPANS: Mapping[str, tuple[float, float]] = {
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "audit.reach": ("columns", "local", "fetch"),
     "authorities.kind": ("cybertip",),
-    "exchanges.kind": ("ncmec", "csv", "json", "text"),
+    "exchanges.kind": ("ncmec", "csv", "json", "text", "hma"),
     "exchanges.authorization": ("basic", "bearer", "header", "none"),
     "pictures.resize_mode": ("auto", "no", "border", "keep_ratio", "keep_ratio_largest", "center_crop", "fixed"),
     "fingerprint.variant": ("rgb", "luma"),

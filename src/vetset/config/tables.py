@@ -84,7 +84,7 @@ class ExchangeSettings:
     A secret is named, never held: `credentials_file` or `credentials_variable` (of the environment).
     """
 
-    kind: str = "ncmec"  # ncmec: hash sharing, version 2; csv, json, text: one document that is the whole list
+    kind: str = "ncmec"  # ncmec: hash sharing, version 2; csv, json, text: one document, the whole list; hma: a bank
     url: str = ""  # https; asked with --live only
     sandbox_url: str = ""  # a body's test service, or an emulator on this machine; asked without --live
     file: str = ""  # csv, json, text: a file in place of an address
@@ -103,6 +103,8 @@ class ExchangeSettings:
     valid_days: int = 0  # a version expires so many days after it was made; 0: never
     since: str = "2014-01-01"  # ncmec: the first day asked for, UTC
     window_days: int = 30  # ncmec: days asked for at once
+    bank: str = ""  # hma: the bank's name
+    gap_numbers: int = 1000  # hma: so many numbers without a content, and the bank has ended
     max_bytes: int = 4 * 1024 * 1024 * 1024  # csv, json, text: a larger document is refused
     most_withdrawn: float = 0.5  # csv, json, text: a document that lacks a larger share of what stood is refused
 

@@ -20,6 +20,7 @@ from vetset.hashlists import fetching
 from vetset.hashlists.csvfile import ColumnMap, column_map
 from vetset.hashlists.document import Document, FromFile, FromService, Whence, reader_of
 from vetset.hashlists.exchange import Exchange
+from vetset.hashlists.hma_banks import HmaBank
 from vetset.hashlists.layout import About
 from vetset.hashlists.ncmec_service import Ncmec
 from vetset.hashlists.seen import highest_seen
@@ -87,7 +88,7 @@ def _exchange(request: FetchRequest, settings: ExchangeSettings, *, bare: bool =
     """The exchange; `bare`: only to plan, without credentials."""
     where = f"exchanges.{request.name}"
     if settings.file:
-        if settings.url or settings.sandbox_url or settings.kind == "ncmec":
+        if settings.url or settings.sandbox_url or settings.kind in ("ncmec", "hma"):
             raise Stop(f"[{where}] names a file: that goes with csv, json and text, and without url", hint="name one")
         yield _document(settings, where, FromFile(Path(settings.file), settings.max_bytes))
         return
@@ -96,6 +97,10 @@ def _exchange(request: FetchRequest, settings: ExchangeSettings, *, bare: bool =
         if settings.kind == "ncmec":
             window = timedelta(days=settings.window_days)
             yield Ncmec(service, _day(settings.since, where), window, lambda: datetime.now(UTC))
+        elif settings.kind == "hma":
+            if not settings.bank:
+                raise Stop(f"[{where}] names no bank", hint='bank = "NAME", as the HMA spells it')
+            yield HmaBank(service, settings.bank, settings.gap_numbers, lambda: datetime.now(UTC))
         else:
             yield _document(settings, where, FromService(service, settings.max_bytes))
     finally:
