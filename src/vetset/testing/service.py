@@ -142,8 +142,9 @@ class Service:
                 with suppress(OSError):  # it has ended already
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def wait(self, seconds: float) -> None:
-        self._closed.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Whether the service still runs afterwards; if not, nobody is to be answered any more."""
+        return not self._closed.wait(seconds)
 
 
 @contextmanager
@@ -194,8 +195,8 @@ def _hearing(service: Service) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_DELETE = hear  # noqa: N815 - the names that the standard library asks for
 
         def say(self, said: Said) -> None:
-            service.wait(said.delay_seconds)
-            if said.cut_after is not None and said.cut_after < 0:
+            runs = service.wait(said.delay_seconds)
+            if not runs or (said.cut_after is not None and said.cut_after < 0):
                 self.close_connection = True
                 return
             self.send_response(said.status, "-")
