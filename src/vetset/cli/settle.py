@@ -7,7 +7,6 @@ Rules: nothing is sent without --live and a count that the operator named; nothi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import click
 
 from vetset.cli.places import config_folder
 from vetset.cli.streams import say
+from vetset.cli.survey import PATH, decorated
 from vetset.config import read_settings
 from vetset.errors import Stop
 
@@ -24,19 +24,7 @@ if TYPE_CHECKING:
     from vetset.wiring.job import Result
     from vetset.wiring.verdicts import Verifying
 
-PATH = click.Path(path_type=Path)
-
-
-def _decorated(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_sending = _decorated(
+_sending = decorated(
     click.option("--plan", is_flag=True, help="Say what would be sent, to whom and for how long; send nothing."),
     click.option("--live", is_flag=True, help="Send, once the count is confirmed."),
     click.option("--yes-send", type=click.IntRange(0), metavar="N", help="Confirm the count without being asked."),

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 
 
-def _decorated(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def decorated(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator, in the order in which help shows them."""
+
     def decorate(function: Any) -> Any:
         for option in reversed(options):
             function = option(function)
@@ -37,7 +39,7 @@ def _decorated(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-_carrying = _decorated(
+_carrying = decorated(
     click.option("--workers", type=click.IntRange(0), help="Worker processes; 0 is one for each core."),
     click.option("--runner", type=click.Choice(["local", "serial"]), help="serial is for debugging, in one process."),
     click.option("--identity", "identities", type=PATH, multiple=True, help="Identity file that opens sealed lists."),

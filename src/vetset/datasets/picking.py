@@ -32,14 +32,15 @@ def picked(source: ParquetSource, number: int, names: Sequence[str], places: Row
     read it. Raises ShardError for pages that do not hold what they should.
     """
     group = source.footer.groups[number]
-    if group.rows > MAX_GROUP_ROWS or not cuts_quickly() or any(_kind(source, name) is None for name in names):
+    kinds = [_kind(source, name) for name in names]
+    if group.rows > MAX_GROUP_ROWS or not cuts_quickly() or None in kinds:
         return None
     parts = _parts(source, number, names)
     if parts is None:
         return None
     keep = np.zeros(group.rows, np.bool_)
     keep[places] = True
-    arrays = [_array(part, keep, _kind(source, name)) for part, name in zip(parts, names, strict=True)]
+    arrays = [_array(part, keep, kind) for part, kind in zip(parts, kinds, strict=True)]
     if any(len(array) != len(places) for array in arrays):
         raise ShardError(Trouble.COUNTS_DISAGREE, f"row group {number}: other rows than the footer says")
     return pa.record_batch(arrays, names=list(names))
@@ -52,14 +53,14 @@ def _kind(source: ParquetSource, name: str) -> Any | None:
 
 
 def _parts(source: ParquetSource, number: int, names: Sequence[str]) -> list[Source] | None:
-    by_path = {chunk.path: place for place, chunk in enumerate(source.footer.groups[number].chunks)}
+    columns = zip(source.footer.groups[number].chunks, source.leaves, strict=True)
+    by_path = {chunk.path: (chunk, leaf) for chunk, leaf in columns}
     parts = []
     for name in names:
-        place = by_path.get(name)
-        if place is None:
+        if name not in by_path:
             return None
-        chunk = source.footer.groups[number].chunks[place]
-        part = part_of(source, chunk, source.leaves[place])
+        chunk, leaf = by_path[name]
+        part = part_of(source, chunk, leaf)
         if part.is_odd(chunk.start + chunk.stored_bytes) or not part.can_be_cut():
             return None
         if part.form.kind != "BYTE_ARRAY" or part.form.max_repetition:
